@@ -1,0 +1,163 @@
+"""`Channel` and `Group`: where a message goes, and the sends that a running consumer holds back (items 27 to 41)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from channelcelery.conf import DEFAULT_CHANNEL_LAYER
+from channelcelery.core.names import check_channel_name, check_group_name
+from channelcelery.core.sends import Send
+from channelcelery.exceptions import ChannelFull
+from channelcelery.layers import channel_layers
+from channelcelery.layers.layer import ChannelLayer
+
+__all__ = ["Channel", "CollectedSends", "Group", "collect_sends"]
+
+
+@dataclass(slots=True)
+class CollectedSends:
+    """What a consumer wants sent once it has ended, in the order of its calls.
+
+    Args:
+        sends: (layer, send) pairs that wait.
+        answered: reply channels that something was sent to, at once or later.
+    """
+
+    sends: list[tuple[ChannelLayer, Send]] = field(default_factory=list)
+    answered: set[str] = field(default_factory=set)
+
+
+# A context variable, since the public API is `Channel(name).send(…)` with nowhere to pass a collector: it follows
+# an async consumer into its threads and back, which a thread-local would not.
+_collected: ContextVar[CollectedSends | None] = ContextVar("channelcelery_collected_sends", default=None)
+
+
+@contextmanager
+def collect_sends() -> Iterator[CollectedSends]:
+    """Hold back every send inside the block, for the caller to flush after it (item 36)."""
+    collected = CollectedSends()
+    token = _collected.set(collected)
+    try:
+        yield collected
+    finally:
+        _collected.reset(token)
+
+
+def _dispatch(layer: ChannelLayer, send: Send, immediately: bool) -> tuple[str, ...]:
+    collected = _collected.get()
+    if collected is None or immediately:
+        return layer.flush_sends([send])
+    collected.sends.append((layer, send))
+    return ()
+
+
+class Channel:
+    """A named channel that messages can be sent to.
+
+    Args:
+        name: text, or ASCII bytes; items 17 to 21 have the rules.
+        alias: the layer's alias in CHANNEL_LAYERS.
+        channel_layer: a layer, which then counts rather than the alias.
+
+    Raises:
+        InvalidName: the name breaks the rules.
+    """
+
+    def __init__(
+        self, name: str | bytes, alias: str = DEFAULT_CHANNEL_LAYER, channel_layer: ChannelLayer | None = None
+    ) -> None:
+        self.name = check_channel_name(name)
+        self.channel_layer = channel_layer if channel_layer is not None else channel_layers[alias]
+
+    def send(self, content: dict[str, object], immediately: bool = False) -> None:
+        """Send a message: at once outside a consumer, else when the consumer has ended.
+
+        Args:
+            content: the message; it is encoded now, so that later changes do not count.
+            immediately: send now, inside a consumer too.
+
+        Raises:
+            InvalidContent: it is no message.
+            MessageTooLarge: it is above the layer's limit.
+            ChannelFull: sent at once, and the channel is at capacity.
+            BrokerUnavailable: sent at once, and the broker did not take it.
+            LayerUnavailable: sent at once, and Redis did not take it.
+        """
+        send = self.channel_layer.prepare(self.name, content)
+        collected = _collected.get()
+        if collected is not None and "!" in self.name:
+            collected.answered.add(self.name)
+        if full := _dispatch(self.channel_layer, send, immediately):
+            raise ChannelFull(full)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __repr__(self) -> str:
+        return f"Channel({self.name!r}, channel_layer={self.channel_layer})"
+
+
+class Group:
+    """A named set of channels; what is sent to it reaches every member.
+
+    Args:
+        name: text, or ASCII bytes; items 19 to 21 have the rules.
+        alias: the layer's alias in CHANNEL_LAYERS.
+        channel_layer: a layer, which then counts rather than the alias.
+
+    Raises:
+        InvalidName: the name breaks the rules.
+    """
+
+    def __init__(
+        self, name: str | bytes, alias: str = DEFAULT_CHANNEL_LAYER, channel_layer: ChannelLayer | None = None
+    ) -> None:
+        self.name = check_group_name(name)
+        self.channel_layer = channel_layer if channel_layer is not None else channel_layers[alias]
+
+    def add(self, channel: Channel | str) -> None:
+        """Make a channel a member, at once; adding twice changes nothing (item 29).
+
+        Raises:
+            LayerUnavailable: Redis did not take it.
+        """
+        self.channel_layer.group_add(self.name, _name(channel))
+
+    def discard(self, channel: Channel | str) -> None:
+        """End a membership, at once; a channel that is no member changes nothing (item 29).
+
+        Raises:
+            LayerUnavailable: Redis did not take it.
+        """
+        self.channel_layer.group_discard(self.name, _name(channel))
+
+    def channels(self) -> list[str]:
+        """Return the members' names, in no order."""
+        return self.channel_layer.group_channels(self.name)
+
+    def send(self, content: dict[str, object], immediately: bool = False) -> None:
+        """Send to every member: at once outside a consumer, else when the consumer has ended.
+
+        Members at capacity are skipped and counted, never an error (item 31).
+
+        Args:
+            content: the message; it is encoded now, once for all members.
+            immediately: send now, inside a consumer too.
+
+        Raises:
+            InvalidContent: it is no message.
+            MessageTooLarge: it is above the layer's limit.
+            LayerUnavailable: sent at once, and Redis did not take it.
+        """
+        _dispatch(self.channel_layer, self.channel_layer.prepare_group(self.name, content), immediately)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __repr__(self) -> str:
+        return f"Group({self.name!r}, channel_layer={self.channel_layer})"
+
+
+def _name(channel: Channel | str) -> str:
+    return channel.name if isinstance(channel, Channel) else channel

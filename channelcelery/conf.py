@@ -1,0 +1,200 @@
+"""CHANNEL_LAYERS, validated and frozen: the one place that reads the settings of the layers."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from fnmatch import translate
+from typing import Any
+from urllib.parse import urlsplit
+
+from channelcelery.exceptions import InvalidChannelLayerError
+
+__all__ = ["BACKENDS", "DEFAULT_CHANNEL_LAYER", "LayerConfig", "layer_config"]
+
+DEFAULT_CHANNEL_LAYER = "default"
+
+#: The dotted paths that BACKEND may hold; the strings of Channels 1.x are understood (section 0, item 7).
+BACKENDS: Mapping[str, str] = {
+    "channelcelery.layers.RedisChannelLayer": "redis",
+    "channelcelery.layers.InMemoryChannelLayer": "memory",
+    "asgi_redis.RedisChannelLayer": "redis",
+    "asgi_redis.core.RedisChannelLayer": "redis",
+    "asgiref.inmemory.ChannelLayer": "memory",
+}
+
+_MIB = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class LayerConfig:
+    """One entry of CHANNEL_LAYERS; each field below `routing` is a key of its CONFIG.
+
+    Args:
+        alias: the entry's key.
+        kind: "redis" or "memory".
+        routing: ROUTING as given, or None.
+        hosts: URLs of the layer's Redis servers.
+        prefix: what every queue and every Redis key begins with.
+        expiry: seconds after which an unread message is dropped.
+        capacity: messages that wait on a normal channel at most.
+        channel_capacity: pairs of a compiled pattern and a capacity; the first that matches counts (item 52).
+        message_size: bytes of one encoded message.
+        inbox_capacity: entries that wait for one interface process at most.
+        inbox_bytes: bytes that wait for one interface process at most.
+        http: "inline" serves HTTP by Django's ASGI handler in the interface process, "off" answers 404.
+        implicit_accept: a connect consumer that returned and answered nothing accepts (section 0, item 1).
+        allowed_origins: hosts that a browser's Origin may name, as in ALLOWED_HOSTS; None means ALLOWED_HOSTS.
+        connect_timeout: seconds for a consumer to answer a handshake.
+        ping_interval: seconds between pings of a socket.
+        ping_timeout: seconds for a socket to answer a ping.
+        frame_size: bytes of the largest message taken from a socket.
+        send_buffer: bytes that may wait for one socket.
+        send_timeout: seconds that a socket may be blocked.
+        publish_buffer: messages of this process that may wait for the broker.
+        publish_timeout: seconds for the broker to take a message.
+        heartbeat: seconds between an interface process's signs of life.
+        node_expiry: seconds without one after which it counts as dead.
+    """
+
+    alias: str
+    kind: str
+    routing: Any = None
+    hosts: tuple[str, ...] = ()
+    prefix: str = "cc:"
+    expiry: float = 60.0
+    capacity: int = 10_000
+    channel_capacity: tuple[tuple[re.Pattern[str], int], ...] = ()
+    message_size: int = 4 * _MIB
+    inbox_capacity: int = 100_000
+    inbox_bytes: int = 64 * _MIB
+    http: str = "inline"
+    implicit_accept: bool = True
+    allowed_origins: tuple[str, ...] | None = None
+    connect_timeout: float = 5.0
+    ping_interval: float = 20.0
+    ping_timeout: float = 20.0
+    frame_size: int = _MIB
+    send_buffer: int = _MIB
+    send_timeout: float = 10.0
+    publish_buffer: int = 10_000
+    publish_timeout: float = 5.0
+    heartbeat: float = 1.0
+    node_expiry: float = 10.0
+
+    def capacity_of(self, channel: str) -> int:
+        """Return the capacity of a normal channel (item 52)."""
+        for pattern, capacity in self.channel_capacity:
+            if pattern.match(channel):
+                return capacity
+        return self.capacity
+
+
+_NOT_IN_CONFIG = {"alias", "kind", "routing"}
+
+
+def layer_config(alias: str, settings: Mapping[str, Any]) -> LayerConfig:
+    """Validate one entry of CHANNEL_LAYERS.
+
+    Args:
+        alias: the entry's key.
+        settings: its value, a dict with BACKEND and perhaps CONFIG and ROUTING.
+
+    Raises:
+        InvalidChannelLayerError: something is wrong; it names the alias, the key and the mend (item 44).
+    """
+    if not isinstance(settings, Mapping):
+        raise InvalidChannelLayerError(alias, "the entry", "it must be a dict with BACKEND and CONFIG")
+    backend = settings.get("BACKEND")
+    if backend not in BACKENDS:
+        raise InvalidChannelLayerError(
+            alias, "BACKEND", f"{backend!r} is unknown; write 'channelcelery.layers.RedisChannelLayer' or "
+            "'channelcelery.layers.InMemoryChannelLayer'",
+        )
+    kind = BACKENDS[backend]
+    config = settings.get("CONFIG") or {}
+    if not isinstance(config, Mapping):
+        raise InvalidChannelLayerError(alias, "CONFIG", "it must be a dict")
+    known = {f.name for f in fields(LayerConfig)} - _NOT_IN_CONFIG
+    if unknown := sorted(str(key) for key in config.keys() - known):
+        raise InvalidChannelLayerError(
+            alias, f"CONFIG[{unknown[0]!r}]", f"no such key; there are {', '.join(sorted(known))}"
+        )
+    values = {key: _READERS.get(key, _read_plain)(alias, key, value) for key, value in config.items()}
+    if kind == "redis" and not values.get("hosts"):
+        values["hosts"] = ("redis://127.0.0.1:6379/0",)
+    result = LayerConfig(alias=alias, kind=kind, routing=settings.get("ROUTING"), **values)
+    if result.node_expiry < 2 * result.heartbeat:
+        raise InvalidChannelLayerError(alias, "CONFIG['node_expiry']", "it must be at least twice CONFIG['heartbeat']")
+    return result
+
+
+def _wrong(alias: str, key: str, mend: str) -> InvalidChannelLayerError:
+    return InvalidChannelLayerError(alias, f"CONFIG[{key!r}]", mend)
+
+
+def _read_plain(alias: str, key: str, value: Any) -> Any:
+    default = LayerConfig.__dataclass_fields__[key].default
+    if isinstance(default, bool):
+        if not isinstance(value, bool):
+            raise _wrong(alias, key, f"write True or False, not {value!r}")
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+        raise _wrong(alias, key, f"write a number above 0, not {value!r}")
+    if isinstance(default, int) and not isinstance(value, int):
+        raise _wrong(alias, key, f"write a whole number, not {value!r}")
+    return value
+
+
+def _read_hosts(alias: str, key: str, value: Any) -> tuple[str, ...]:
+    mend = "write a list of URLs such as 'redis://127.0.0.1:6379/0' or of (host, port) pairs"
+    if isinstance(value, str) or not isinstance(value, list | tuple) or not value:
+        raise _wrong(alias, key, mend)
+    urls = []
+    for host in value:
+        if isinstance(host, str) and urlsplit(host).scheme in {"redis", "rediss", "unix"}:
+            urls.append(host)
+        elif isinstance(host, list | tuple) and len(host) == 2 and isinstance(host[0], str) and isinstance(host[1], int):
+            urls.append(f"redis://{host[0]}:{host[1]}/0")
+        else:
+            raise _wrong(alias, key, mend)
+    return tuple(urls)
+
+
+def _read_prefix(alias: str, key: str, value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9._:-]{1,40}", value):
+        raise _wrong(alias, key, f"write 1 to 40 letters, digits, '.', '_', ':' or '-', not {value!r}")
+    return value
+
+
+def _read_channel_capacity(alias: str, key: str, value: Any) -> tuple[tuple[re.Pattern[str], int], ...]:
+    if not isinstance(value, Mapping):
+        raise _wrong(alias, key, "write a dict of globs (or compiled patterns) and whole numbers")
+    rules = []
+    for pattern, capacity in value.items():
+        if isinstance(capacity, bool) or not isinstance(capacity, int) or capacity < 1:
+            raise _wrong(alias, key, f"the capacity of {pattern!r} must be a whole number above 0, not {capacity!r}")
+        rules.append((pattern if isinstance(pattern, re.Pattern) else re.compile(translate(str(pattern))), capacity))
+    return tuple(rules)
+
+
+def _read_http(alias: str, key: str, value: Any) -> str:
+    if value not in {"inline", "off"}:
+        raise _wrong(alias, key, f"write 'inline' or 'off', not {value!r}")
+    return str(value)
+
+
+def _read_origins(alias: str, key: str, value: Any) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    if isinstance(value, str) or not all(isinstance(host, str) for host in value):
+        raise _wrong(alias, key, "write a list of hosts as in ALLOWED_HOSTS, or None to use ALLOWED_HOSTS")
+    return tuple(value)
+
+
+_READERS: Mapping[str, Callable[[str, str, Any], Any]] = {
+    "hosts": _read_hosts,
+    "prefix": _read_prefix,
+    "channel_capacity": _read_channel_capacity,
+    "http": _read_http,
+    "allowed_origins": _read_origins,
+}

@@ -1,0 +1,135 @@
+"""How messages travel through queues: msgpack, versioned, and batched without being encoded again.
+
+A queue's message is a *batch*: a map of the version `v`, the channel `c` and the items `m`, each item opaque bytes, so
+that a worker's main process can hand items on without reading them. An *item* is a map of the deadline `d`
+(milliseconds since the epoch) and the content `b`. Readers ignore fields that they do not know and accept the next
+version, so that workers and interfaces can be upgraded in either order.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgpack
+
+from channelcelery.exceptions import InvalidContent, InvalidEnvelope, MessageTooLarge
+
+__all__ = ["VERSION", "Batch", "Item", "decode_batch", "decode_content", "decode_item", "encode_batch", "encode_content", "encode_item"]
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The messages of one channel that travel together, each still encoded."""
+
+    channel: str
+    items: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One message, decoded.
+
+    Args:
+        content: what the sender sent.
+        deadline: milliseconds since the epoch after which it must not be delivered (item 56).
+    """
+
+    content: dict[str, Any]
+    deadline: int
+
+
+def encode_content(content: object, limit: int) -> bytes:
+    """Encode a message's content, which also fixes it at this moment (items 22 to 24).
+
+    Args:
+        content: a dict with str keys; values as in item 22.
+        limit: bytes that the encoded content may take.
+
+    Raises:
+        InvalidContent: not a dict, or a key or value that cannot travel.
+        MessageTooLarge: it is above the limit.
+    """
+    if not isinstance(content, dict):
+        raise InvalidContent(f"a message is a dict, not {type(content).__name__}: send {{'text': …}}")
+    for key in content:
+        if not isinstance(key, str):
+            raise InvalidContent(f"a message's keys are text: {key!r} is {type(key).__name__}")
+    try:
+        packed: bytes = msgpack.packb(content)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidContent(
+            f"a message holds bytes, text, 64-bit integers, floats, lists, dicts with text keys, booleans and None: {error}"
+        ) from error
+    if len(packed) > limit:
+        raise MessageTooLarge(len(packed), limit)
+    return packed
+
+
+def encode_item(content: bytes, deadline: int) -> bytes:
+    """Wrap encoded content with its deadline (milliseconds since the epoch)."""
+    return b"\x82\xa1d" + msgpack.packb(deadline) + b"\xa1b" + content
+
+
+def encode_batch(channel: str, items: Sequence[bytes]) -> bytes:
+    """Encode what travels as one message of the queue.
+
+    Args:
+        channel: a normal channel's name.
+        items: what `encode_item` returned, at least one.
+    """
+    packed: bytes = msgpack.packb({"v": VERSION, "c": channel, "m": items})
+    return packed
+
+
+def decode_batch(body: bytes) -> Batch:
+    """Read a queue's message without reading its items.
+
+    Raises:
+        InvalidEnvelope: it was not written by `encode_batch` of this version or the next.
+    """
+    fields = _unpack(body)
+    version, channel, items = fields.get("v"), fields.get("c"), fields.get("m")
+    if not isinstance(version, int) or not 1 <= version <= VERSION + 1:
+        raise InvalidEnvelope(f"version {version!r}, where 1 to {VERSION + 1} can be read")
+    if not isinstance(channel, str) or not isinstance(items, list) or not all(isinstance(i, bytes) for i in items):
+        raise InvalidEnvelope("the channel or the items are missing")
+    return Batch(channel, tuple(items))
+
+
+def decode_item(item: bytes) -> Item:
+    """Read one message.
+
+    Raises:
+        InvalidEnvelope: it was not written by `encode_item`.
+    """
+    fields = _unpack(item)
+    content, deadline = fields.get("b"), fields.get("d")
+    if not isinstance(content, dict) or not isinstance(deadline, int):
+        raise InvalidEnvelope("the content or the deadline is missing")
+    return Item(content, deadline)
+
+
+def decode_content(packed: bytes) -> dict[str, Any]:
+    """Read what `encode_content` wrote.
+
+    Raises:
+        InvalidEnvelope: it is no encoded dict.
+    """
+    return _unpack(packed)
+
+
+def _unpack(data: bytes) -> dict[str, Any]:
+    try:
+        fields = msgpack.unpackb(data, strict_map_key=True, ext_hook=_refuse_extension)
+    except (ValueError, TypeError, RecursionError, msgpack.exceptions.StackError) as error:
+        # msgpack's own errors and UnicodeDecodeError are ValueErrors
+        raise InvalidEnvelope(f"not msgpack as we write it: {type(error).__name__}") from error
+    if not isinstance(fields, Mapping):
+        raise InvalidEnvelope(f"a map was expected, not {type(fields).__name__}")
+    return dict(fields)
+
+
+def _refuse_extension(code: int, data: bytes) -> None:
+    raise ValueError(f"extension type {code}")

@@ -1,0 +1,43 @@
+"""What a sender wants sent, already checked and encoded: values that can be held back and flushed together."""
+
+from dataclasses import dataclass
+
+__all__ = ["ChannelSend", "GroupSend", "ReplySend", "Send"]
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelSend:
+    """A message for a normal channel: an encoded item for its queue."""
+
+    channel: str
+    item: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReplySend:
+    """A reply to one connection.
+
+    Args:
+        channel: the reply channel's name.
+        node: the interface process that holds the connection.
+        token: the connection.
+        content: the encoded content.
+        control: it accepts or closes the connection, so it passes a full inbox.
+    """
+
+    channel: str
+    node: str
+    token: str
+    content: bytes
+    control: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSend:
+    """A message for every member of a group: the encoded content, once."""
+
+    group: str
+    content: bytes
+
+
+Send = ChannelSend | ReplySend | GroupSend

@@ -1,0 +1,175 @@
+"""One tree of errors, each with the data that a handler needs and the mend that a reader needs.
+
+    ChannelCeleryError
+    ├── InvalidName (TypeError)                    a channel's or group's name breaks the rules
+    ├── InvalidContent (TypeError, ValueError)     what was to be sent is no message
+    │   └── MessageTooLarge                        it is one, but above the layer's limit
+    ├── InvalidEnvelope (ValueError)               bytes from a queue or an inbox that cannot be read
+    ├── InvalidChannelLayerError (ValueError)      CHANNEL_LAYERS is wrong
+    ├── ChannelFull                                a channel is at its capacity
+    ├── BrokerUnavailable                          the broker did not take a message in time
+    ├── LayerUnavailable                           Redis did not take a reply, a group send or a membership
+    ├── ConsumeLater                               raised by a consumer: run this message again, later
+    ├── DenyConnection                             raised by a connect consumer: refuse the socket
+    └── ChannelSocketException                     raised by a consumer: the worker calls its run(message)
+        └── WebsocketCloseException                closes the socket with a code
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = [
+    "BrokerUnavailable",
+    "ChannelCeleryError",
+    "ChannelFull",
+    "ChannelSocketException",
+    "ConsumeLater",
+    "DenyConnection",
+    "InvalidChannelLayerError",
+    "InvalidContent",
+    "InvalidEnvelope",
+    "InvalidName",
+    "LayerUnavailable",
+    "MessageTooLarge",
+    "WebsocketCloseException",
+]
+
+
+class ChannelCeleryError(Exception):
+    """The root: catching it catches every error that this package raises on purpose."""
+
+
+class InvalidName(ChannelCeleryError, TypeError):
+    """A channel's or group's name breaks the rules (Channels 1.x, items 17 to 20).
+
+    Args:
+        kind: "channel" or "group".
+        name: what was given.
+        rule: the rule that it breaks, in words.
+    """
+
+    def __init__(self, kind: str, name: object, rule: str) -> None:
+        super().__init__(f"{name!r:.220} is no {kind} name: {rule}")
+        self.kind, self.name, self.rule = kind, name, rule
+
+
+class InvalidContent(ChannelCeleryError, TypeError, ValueError):
+    """What was to be sent is no message: not a dict, or it holds a value that cannot travel (items 22, 28, 30)."""
+
+
+class MessageTooLarge(InvalidContent):
+    """A message is above the layer's limit (item 23).
+
+    Args:
+        size: bytes of the encoded message.
+        limit: bytes that the layer takes.
+    """
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(
+            f"the message takes {size:,} bytes, the layer's limit is {limit:,}: "
+            "send a reference to the data instead, or raise CONFIG['message_size']"
+        )
+        self.size, self.limit = size, limit
+
+
+class InvalidEnvelope(ChannelCeleryError, ValueError):
+    """Bytes from a queue or an inbox that cannot be read; the reader logs, counts and drops them."""
+
+
+class InvalidChannelLayerError(ChannelCeleryError, ValueError):
+    """CHANNEL_LAYERS is wrong (item 44).
+
+    Args:
+        alias: the layer's alias in CHANNEL_LAYERS.
+        key: the key that is wrong, such as "CONFIG['hosts']".
+        mend: what is wrong and what to write instead.
+    """
+
+    def __init__(self, alias: str, key: str, mend: str) -> None:
+        super().__init__(f"CHANNEL_LAYERS[{alias!r}], {key}: {mend}")
+        self.alias, self.key, self.mend = alias, key, mend
+
+
+class ChannelFull(ChannelCeleryError):
+    """A channel is at its capacity and took nothing (items 38, 39, 54).
+
+    Args:
+        channels: the names of the channels that are full.
+    """
+
+    def __init__(self, channels: Sequence[str]) -> None:
+        super().__init__(
+            f"{', '.join(channels)}: at capacity. Run more workers, or raise CONFIG['capacity'] "
+            "or CONFIG['channel_capacity']"
+        )
+        self.channels = tuple(channels)
+
+
+class BrokerUnavailable(ChannelCeleryError):
+    """The broker did not take a message within the time limit; nothing says that it got it.
+
+    Args:
+        reason: what the broker's client said.
+    """
+
+    def __init__(self, reason: object) -> None:
+        super().__init__(f"the broker did not take the message: {reason}. Is CELERY_BROKER_URL right and the broker up?")
+        self.reason = reason
+
+
+class LayerUnavailable(ChannelCeleryError):
+    """Redis did not take a reply, a group send or a membership.
+
+    Args:
+        reason: what Redis or its client said.
+    """
+
+    def __init__(self, reason: object) -> None:
+        super().__init__(f"the channel layer's Redis did not answer: {reason}. Are CONFIG['hosts'] right and Redis up?")
+        self.reason = reason
+
+
+class ConsumeLater(ChannelCeleryError):
+    """Raised by a consumer whose message should run again later (item 80)."""
+
+
+class DenyConnection(ChannelCeleryError):
+    """Raised by a `websocket.connect` consumer to refuse the socket (item 81)."""
+
+
+class ChannelSocketException(ChannelCeleryError):
+    """Base of errors that say themselves what to do with the message (item 82)."""
+
+    def run(self, message: Any) -> None:
+        """Act on the message whose consumer raised this.
+
+        Args:
+            message: the `Message` that was being consumed.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define run(message)")
+
+
+class WebsocketCloseException(ChannelSocketException):
+    """Raised by a websocket consumer to close its socket (item 83).
+
+    Args:
+        code: 1000 or 3000 to 4999; None closes with 1000.
+
+    Raises:
+        ValueError: the code may not be sent by an application (RFC 6455, section 7.4).
+    """
+
+    def __init__(self, code: int | None = None) -> None:
+        allowed = code is None or (
+            isinstance(code, int) and not isinstance(code, bool) and (code == 1000 or 3000 <= code <= 4999)
+        )
+        if not allowed:
+            raise ValueError(f"close code {code!r}: an application may send 1000 or 3000 to 4999")
+        super().__init__(f"close with {code or 1000}")
+        self.code = code
+
+    def run(self, message: Any) -> None:
+        if not str(message.channel.name).startswith("websocket."):
+            raise ValueError(f"{type(self).__name__} was raised by a consumer of {message.channel.name}, not of a socket")
+        message.reply_channel.send({"close": True if self.code is None else self.code})

@@ -1,0 +1,158 @@
+"""What the two halves of a channel layer must do: small Protocols, so that each half is chosen on its own.
+
+Normal channels go through a `Publisher` to Kombu queues. Replies and groups go through a `ReplyStore` into the inboxes of
+the interface processes, each of which reads its own through an `Inbox`.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+from channelcelery.core.inbox import Entry
+from channelcelery.core.names import ReplyAddress
+from channelcelery.core.sends import GroupSend, ReplySend
+
+__all__ = ["Beat", "Delivered", "Inbox", "Orphan", "Publisher", "ReplyStore"]
+
+
+class Publisher(Protocol):
+    """Takes messages for normal channels; safe to share between threads, and usable again after a fork."""
+
+    def publish(self, channel: str, items: Sequence[bytes]) -> None:
+        """Hand messages of one channel to the broker, in order, and return when it has them.
+
+        Args:
+            channel: a normal channel's name.
+            items: encoded items (`core.envelope.encode_item`).
+
+        Raises:
+            ChannelFull: the channel is at capacity; none of the items was sent.
+            BrokerUnavailable: the broker could not be reached within the time limit.
+        """
+
+    def depth(self, channel: str) -> int:
+        """Return how many broker messages wait on a channel; 0 if its queue does not exist."""
+
+    def purge(self, channel: str) -> None:
+        """Drop what waits on a channel."""
+
+    def close(self) -> None:
+        """End the connection; the next publish opens a new one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What became of replies and group sends; a total answer rather than an exception.
+
+    Args:
+        full: reply channels whose interface process is at its inbox's limit: their replies were dropped.
+        dropped: counts by reason ("inbox_full", "node_gone") of what was dropped, group payloads included.
+        forward: (normal channel, encoded content) pairs: members of groups that are queues, for the caller to publish.
+    """
+
+    full: tuple[str, ...] = ()
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    forward: tuple[tuple[str, bytes], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """A connection whose interface process died; its disconnect is the reaper's to send."""
+
+    address: ReplyAddress
+    path: str
+
+
+class ReplyStore(Protocol):
+    """The senders' side of replies and groups; safe to share between threads, and usable again after a fork."""
+
+    def deliver(self, sends: Sequence[ReplySend | GroupSend]) -> Delivered:
+        """Put replies and group sends into the inboxes, in order, in one round trip a host.
+
+        Raises:
+            LayerUnavailable: Redis did not answer; some of it may have been delivered.
+        """
+
+    def group_add(self, group: str, channel: str) -> None:
+        """Make a channel a member: a group send after this call reaches it. Adding twice changes nothing.
+
+        Args:
+            group: a checked group name.
+            channel: a checked channel name: a reply channel, or a normal channel (item 32).
+
+        Raises:
+            LayerUnavailable: Redis did not answer.
+        """
+
+    def group_discard(self, group: str, channel: str) -> None:
+        """End a membership; a channel that is no member changes nothing."""
+
+    def group_channels(self, group: str) -> list[str]:
+        """Return the members' names, in no order."""
+
+    def reap(self) -> list[Orphan]:
+        """Clear the keys of every interface process that died; each orphan is returned to exactly one caller."""
+
+    def flush(self) -> None:
+        """Delete every inbox entry and group of this layer (item 50)."""
+
+    def close(self) -> None:
+        """End the connections; the next call opens new ones."""
+
+
+class Beat(Enum):
+    """What an interface process learns from its heartbeat."""
+
+    ALIVE = "alive"
+    LOST = "lost"  #: Redis lost its data: write everything again
+    DEAD = "dead"  #: others took this process for dead: close its sockets and take a new name
+
+
+class Inbox(Protocol):
+    """The interface process's side: one node's inbox, its heartbeat and what it says of its connections."""
+
+    node: str
+
+    async def open(self) -> None:
+        """Make the node known and alive.
+
+        Raises:
+            LayerUnavailable: Redis did not answer.
+        """
+
+    async def read(self) -> Sequence[Entry]:
+        """Wait for entries and return them in order; empty after a second without any. Unreadable ones are counted and skipped.
+
+        Raises:
+            LayerUnavailable: the connection broke; call again.
+        """
+
+    async def beat(self) -> Beat:
+        """Give a sign of life and learn whether Redis still knows this node.
+
+        Raises:
+            LayerUnavailable: Redis did not answer.
+        """
+
+    async def record(
+        self, opened: Mapping[str, str], closed: Collection[str], left: Collection[tuple[str, str]]
+    ) -> None:
+        """Write what changed among the node's connections, in one round trip.
+
+        Args:
+            opened: token -> path of new connections.
+            closed: tokens of connections that ended.
+            left: (group, token) memberships that ended.
+        """
+
+    async def rebuild(self, channels: Mapping[str, str], groups: Mapping[str, Collection[str]]) -> None:
+        """Write everything again after Redis lost its data.
+
+        Args:
+            channels: token -> path of the open connections.
+            groups: group -> tokens of its local members.
+        """
+
+    async def close(self) -> None:
+        """Remove every key of this node and end the connections."""

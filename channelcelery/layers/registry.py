@@ -1,0 +1,71 @@
+"""`channel_layers`: the layers of CHANNEL_LAYERS by alias, made when first used (item 43)."""
+
+import threading
+from collections.abc import Iterator
+
+from django.conf import settings
+
+from channelcelery.conf import LayerConfig, layer_config
+from channelcelery.exceptions import InvalidChannelLayerError
+from channelcelery.layers.layer import ChannelLayer
+
+__all__ = ["ChannelLayers", "channel_layers"]
+
+
+class ChannelLayers:
+    """Maps aliases to layers; `alias in channel_layers` looks at the settings."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, ChannelLayer] = {}
+        self._lock = threading.RLock()
+
+    def config(self, alias: str) -> LayerConfig:
+        """Return the validated settings of an alias without making its layer.
+
+        Raises:
+            KeyError: CHANNEL_LAYERS has no such alias.
+            InvalidChannelLayerError: its entry is wrong.
+        """
+        entries = getattr(settings, "CHANNEL_LAYERS", {})
+        if alias not in entries:
+            raise KeyError(f"CHANNEL_LAYERS has no {alias!r}; it has {', '.join(sorted(entries)) or 'nothing'}")
+        return layer_config(alias, entries[alias])
+
+    def __getitem__(self, alias: str) -> ChannelLayer:
+        try:
+            return self._made[alias]
+        except KeyError:
+            with self._lock:
+                if alias not in self._made:
+                    self._made[alias] = self.make(self.config(alias))
+                return self._made[alias]
+
+    def make(self, config: LayerConfig) -> ChannelLayer:
+        """Make a layer from its settings."""
+        # the two halves' libraries are imported only where they are used
+        if config.kind == "memory":
+            from channelcelery.layers.memory import InMemoryChannelLayer
+
+            return InMemoryChannelLayer(config)
+        if config.kind == "redis":
+            from channelcelery.layers.redis import RedisChannelLayer
+
+            return RedisChannelLayer(config)
+        raise InvalidChannelLayerError(config.alias, "BACKEND", f"no layer of kind {config.kind!r}")
+
+    def set(self, alias: str, layer: ChannelLayer | None) -> ChannelLayer | None:
+        """Put another layer in an alias's place and return the old one, or None (item 43)."""
+        with self._lock:
+            old = self._made.pop(alias, None)
+            if layer is not None:
+                self._made[alias] = layer
+            return old
+
+    def __contains__(self, alias: object) -> bool:
+        return alias in getattr(settings, "CHANNEL_LAYERS", {})
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(getattr(settings, "CHANNEL_LAYERS", {}))
+
+
+channel_layers = ChannelLayers()

@@ -1,0 +1,60 @@
+"""`Message`: what a consumer is called with (items 33 to 35)."""
+
+from collections.abc import ItemsView, KeysView, ValuesView
+from copy import deepcopy
+from typing import Any
+
+from channelcelery.channel import Channel
+from channelcelery.layers.layer import ChannelLayer
+
+__all__ = ["Message"]
+
+
+class Message:
+    """One message on its way through consumers and their decorators, which may hang attributes on it.
+
+    Args:
+        content: the message itself.
+        channel_name: the channel that it came by.
+        channel_layer: the layer that it came by; channels made from it are bound to the same.
+    """
+
+    def __init__(self, content: dict[str, Any], channel_name: str, channel_layer: ChannelLayer) -> None:
+        self.content = content
+        self.channel = Channel(channel_name, channel_layer=channel_layer)
+        self.channel_layer = channel_layer
+        reply = content.get("reply_channel")
+        self.reply_channel = Channel(reply, channel_layer=channel_layer) if reply else None
+
+    def __getitem__(self, key: str) -> Any:
+        return self.content[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.content[key] = value
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.content
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return the value of a key, or the default."""
+        return self.content.get(key, default)
+
+    def keys(self) -> KeysView[str]:
+        """Return the content's keys."""
+        return self.content.keys()
+
+    def values(self) -> ValuesView[Any]:
+        """Return the content's values."""
+        return self.content.values()
+
+    def items(self) -> ItemsView[str, Any]:
+        """Return the content's items."""
+        return self.content.items()
+
+    def copy(self) -> "Message":
+        """Return a message with a deep copy of the content, on the same channel and layer."""
+        return Message(deepcopy(self.content), self.channel.name, self.channel_layer)
+
+    def __repr__(self) -> str:
+        # never the values: they may hold cookies and what users wrote
+        return f"<Message on {self.channel.name}, keys {sorted(self.content)}>"
