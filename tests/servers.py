@@ -364,7 +364,7 @@ class RabbitServer:
 
     def close_connections(self) -> None:
         """Cut every client's connection, as a broker's operator can."""
-        self.control("close_all_connections", "cut by a test")
+        self.control("close_all_connections", "--global", "cut by a test")
 
     def stop(self) -> None:
         """End the node in order (SIGTERM), keeping its data."""

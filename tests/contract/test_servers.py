@@ -62,9 +62,11 @@ def test_given_rabbitmq_if_connections_are_cut_or_it_is_killed_expect_it_back_wi
     with kombu.Connection(url) as connection:
         with connection.SimpleQueue("durable") as queue:
             queue.put("kept", delivery_mode=2)
+        amqp_channel = connection.channel()
         server.close_connections()
+        # Not `connection.default_channel`, which would connect again by itself.
         with pytest.raises(connection.connection_errors):
-            connection.default_channel.queue_declare("durable", passive=True)
+            amqp_channel.queue_declare("durable", passive=True)
     server.kill()
     with pytest.raises((OSError, OperationalError)), kombu.Connection(url) as connection:
         connection.connect()
