@@ -1,0 +1,80 @@
+# make demo          the example site on http://127.0.0.1:8000, in one process, nothing else to install
+# make test          every test; installs the servers they need where it may
+# make lint types    style and types
+# make bench         the figures
+# make up            the production shape on this machine: Redis, RabbitMQ, interface, worker
+# make clean         what the others left behind, but for the virtual environment
+#
+# PYTHON, VENV and PORT can be set on the command line: make demo PYTHON=python3.12 PORT=8001
+
+PYTHON ?= python3
+VENV ?= .venv
+PORT ?= 8000
+# More arguments for pytest: make test PYTEST_ARGS="tests/unit -k names"
+PYTEST_ARGS ?=
+
+# Ports of `make up`, beside those of system services.
+UP_REDIS_PORT ?= 6390
+UP_RABBITMQ_PORT ?= 5690
+
+bin := $(VENV)/bin
+pip := $(bin)/python -m pip --disable-pip-version-check install --quiet
+manage := $(bin)/python example_site/manage.py
+# The demo runs in memory, whatever the caller's shell says about brokers.
+in_memory := env -u CELERY_BROKER_URL -u CHANNEL_LAYER_URL
+
+.PHONY: demo test lint types bench up clean
+.DEFAULT_GOAL := demo
+
+$(bin)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "This needs Python 3.11 or newer. If you have one: make PYTHON=python3.12")'
+	@echo "Making $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+
+# Stamps, so that nothing is installed again until pyproject.toml changes.
+$(VENV)/.installed: pyproject.toml | $(bin)/python
+	@echo "Installing channelcelery in $(VENV) ..."
+	@$(pip) -e .
+	@touch $@
+
+$(VENV)/.installed-for-development: pyproject.toml | $(bin)/python
+	@echo "Installing channelcelery and the tools of its developers in $(VENV) ..."
+	@$(pip) -e '.[test,dev]'
+	@touch $@ $(VENV)/.installed
+
+demo: $(VENV)/.installed
+	@$(in_memory) $(manage) migrate --noinput --verbosity 0
+	@echo "The example site is on http://127.0.0.1:$(PORT)/ - Ctrl-C ends it."
+	@exec $(in_memory) $(manage) runserver --noreload 127.0.0.1:$(PORT)
+
+test: $(VENV)/.installed-for-development
+	@sh scripts/test-needs
+	@$(bin)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.installed-for-development
+	@$(bin)/ruff check .
+	@$(bin)/ruff format --check .
+
+types: $(VENV)/.installed-for-development
+	@$(bin)/mypy --strict channelcelery
+
+bench: $(VENV)/.installed-for-development
+	@sh scripts/test-needs
+	@exec $(bin)/python -m benchmarks.run
+
+up: export CELERY_BROKER_URL = amqp://guest:guest@127.0.0.1:$(UP_RABBITMQ_PORT)//
+up: export CHANNEL_LAYER_URL = redis://127.0.0.1:$(UP_REDIS_PORT)/0
+up: export UP_PATH = $(abspath $(bin))
+up: export UP_PORT = $(PORT)
+up: export UP_REDIS_PORT := $(UP_REDIS_PORT)
+up: export UP_RABBITMQ_PORT := $(UP_RABBITMQ_PORT)
+up: $(VENV)/.installed-for-development
+	@sh scripts/test-needs redis-server rabbitmq-server
+	@mkdir -p .up/redis .up/rabbitmq
+	@$(manage) migrate --noinput --verbosity 0
+	@echo "The example site will be on http://127.0.0.1:$(PORT)/ - Ctrl-C ends everything."
+	@exec $(bin)/honcho start
+
+clean:
+	rm -rf .demo .up build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
