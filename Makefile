@@ -72,8 +72,8 @@ up: $(VENV)/.installed-for-development
 	@sh scripts/test-needs redis-server rabbitmq-server
 	@mkdir -p .up/redis .up/rabbitmq
 	@$(manage) migrate --noinput --verbosity 0
-	@echo "The example site will be on http://127.0.0.1:$(PORT)/ - Ctrl-C ends everything."
-	@exec $(bin)/honcho start
+	@echo "The example site will be on http://127.0.0.1:$(PORT)/ - Ctrl-C ends everything; servers log in .up/."
+	@trap : INT; $(bin)/honcho start || [ $$? -eq 130 ]
 
 clean:
 	rm -rf .demo .up build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
