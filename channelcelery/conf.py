@@ -105,9 +105,11 @@ def layer_config(alias: str, settings: Mapping[str, Any]) -> LayerConfig:
     if not isinstance(settings, Mapping):
         raise InvalidChannelLayerError(alias, "the entry", "it must be a dict with BACKEND and CONFIG")
     backend = settings.get("BACKEND")
-    if backend not in BACKENDS:
+    if not isinstance(backend, str) or backend not in BACKENDS:
         raise InvalidChannelLayerError(
-            alias, "BACKEND", f"{backend!r} is unknown; write 'channelcelery.layers.RedisChannelLayer' or "
+            alias,
+            "BACKEND",
+            f"{backend!r} is unknown; write 'channelcelery.layers.RedisChannelLayer' or "
             "'channelcelery.layers.InMemoryChannelLayer'",
         )
     kind = BACKENDS[backend]
@@ -153,7 +155,9 @@ def _read_hosts(alias: str, key: str, value: Any) -> tuple[str, ...]:
     for host in value:
         if isinstance(host, str) and urlsplit(host).scheme in {"redis", "rediss", "unix"}:
             urls.append(host)
-        elif isinstance(host, list | tuple) and len(host) == 2 and isinstance(host[0], str) and isinstance(host[1], int):
+        elif (
+            isinstance(host, list | tuple) and len(host) == 2 and isinstance(host[0], str) and isinstance(host[1], int)
+        ):
             urls.append(f"redis://{host[0]}:{host[1]}/0")
         else:
             raise _wrong(alias, key, mend)

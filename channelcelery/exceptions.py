@@ -1,18 +1,18 @@
 """One tree of errors, each with the data that a handler needs and the mend that a reader needs.
 
-    ChannelCeleryError
-    ├── InvalidName (TypeError)                    a channel's or group's name breaks the rules
-    ├── InvalidContent (TypeError, ValueError)     what was to be sent is no message
-    │   └── MessageTooLarge                        it is one, but above the layer's limit
-    ├── InvalidEnvelope (ValueError)               bytes from a queue or an inbox that cannot be read
-    ├── InvalidChannelLayerError (ValueError)      CHANNEL_LAYERS is wrong
-    ├── ChannelFull                                a channel is at its capacity
-    ├── BrokerUnavailable                          the broker did not take a message in time
-    ├── LayerUnavailable                           Redis did not take a reply, a group send or a membership
-    ├── ConsumeLater                               raised by a consumer: run this message again, later
-    ├── DenyConnection                             raised by a connect consumer: refuse the socket
-    └── ChannelSocketException                     raised by a consumer: the worker calls its run(message)
-        └── WebsocketCloseException                closes the socket with a code
+ChannelCeleryError
+├── InvalidName (TypeError)                    a channel's or group's name breaks the rules
+├── InvalidContent (TypeError, ValueError)     what was to be sent is no message
+│   └── MessageTooLarge                        it is one, but above the layer's limit
+├── InvalidEnvelope (ValueError)               bytes from a queue or an inbox that cannot be read
+├── InvalidChannelLayerError (ValueError)      CHANNEL_LAYERS is wrong
+├── ChannelFull                                a channel is at its capacity
+├── BrokerUnavailable                          the broker did not take a message in time
+├── LayerUnavailable                           Redis did not take a reply, a group send or a membership
+├── ConsumeLater                               raised by a consumer: run this message again, later
+├── DenyConnection                             raised by a connect consumer: refuse the socket
+└── ChannelSocketException                     raised by a consumer: the worker calls its run(message)
+    └── WebsocketCloseException                closes the socket with a code
 """
 
 from collections.abc import Sequence
@@ -114,7 +114,9 @@ class BrokerUnavailable(ChannelCeleryError):
     """
 
     def __init__(self, reason: object) -> None:
-        super().__init__(f"the broker did not take the message: {reason}. Is CELERY_BROKER_URL right and the broker up?")
+        super().__init__(
+            f"the broker did not take the message: {reason}. Is CELERY_BROKER_URL right and the broker up?"
+        )
         self.reason = reason
 
 
@@ -171,5 +173,7 @@ class WebsocketCloseException(ChannelSocketException):
 
     def run(self, message: Any) -> None:
         if not str(message.channel.name).startswith("websocket."):
-            raise ValueError(f"{type(self).__name__} was raised by a consumer of {message.channel.name}, not of a socket")
+            raise ValueError(
+                f"{type(self).__name__} was raised by a consumer of {message.channel.name}, not of a socket"
+            )
         message.reply_channel.send({"close": True if self.code is None else self.code})

@@ -14,7 +14,17 @@ import msgpack
 
 from channelcelery.exceptions import InvalidContent, InvalidEnvelope, MessageTooLarge
 
-__all__ = ["VERSION", "Batch", "Item", "decode_batch", "decode_content", "decode_item", "encode_batch", "encode_content", "encode_item"]
+__all__ = [
+    "VERSION",
+    "Batch",
+    "Item",
+    "decode_batch",
+    "decode_content",
+    "decode_item",
+    "encode_batch",
+    "encode_content",
+    "encode_item",
+]
 
 VERSION = 1
 
@@ -60,7 +70,8 @@ def encode_content(content: object, limit: int) -> bytes:
         packed: bytes = msgpack.packb(content)
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidContent(
-            f"a message holds bytes, text, 64-bit integers, floats, lists, dicts with text keys, booleans and None: {error}"
+            "a message holds bytes, text, 64-bit integers, floats, lists, dicts with text keys, booleans and None: "
+            f"{error}"
         ) from error
     if len(packed) > limit:
         raise MessageTooLarge(len(packed), limit)
@@ -69,7 +80,8 @@ def encode_content(content: object, limit: int) -> bytes:
 
 def encode_item(content: bytes, deadline: int) -> bytes:
     """Wrap encoded content with its deadline (milliseconds since the epoch)."""
-    return b"\x82\xa1d" + msgpack.packb(deadline) + b"\xa1b" + content
+    packed: bytes = msgpack.packb(deadline)
+    return b"\x82\xa1d" + packed + b"\xa1b" + content
 
 
 def encode_batch(channel: str, items: Sequence[bytes]) -> bytes:

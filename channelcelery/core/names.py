@@ -1,4 +1,4 @@
-"""The names of channels and groups: their rules, and what a reply channel's name says (Channels 1.x, items 17 to 21)."""
+"""The names of channels and groups: their rules, and what a reply channel's name says (items 17 to 21)."""
 
 import re
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """What the two halves of a channel layer must do: small Protocols, so that each half is chosen on its own.
 
-Normal channels go through a `Publisher` to Kombu queues. Replies and groups go through a `ReplyStore` into the inboxes of
-the interface processes, each of which reads its own through an `Inbox`.
+Normal channels go through a `Publisher` to Kombu queues. Replies and groups go through a `ReplyStore` into the inboxes
+of the interface processes, each of which reads its own through an `Inbox`.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -122,7 +122,7 @@ class Inbox(Protocol):
         """
 
     async def read(self) -> Sequence[Entry]:
-        """Wait for entries and return them in order; empty after a second without any. Unreadable ones are counted and skipped.
+        """Wait for entries and return them in order; empty after a second without any. Unreadable ones are skipped.
 
         Raises:
             LayerUnavailable: the connection broke; call again.

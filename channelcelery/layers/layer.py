@@ -6,7 +6,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import groupby
-from typing import Any
 
 from channelcelery.conf import LayerConfig
 from channelcelery.core.envelope import encode_content, encode_item
@@ -156,4 +155,3 @@ class ChannelLayer:
         """End the connections of both halves; the next send opens new ones."""
         self.publisher.close()
         self.replies.close()
-

@@ -1,0 +1,177 @@
+"""Publishing to normal channels: raw Kombu messages, each a batch, on the default exchange."""
+
+import logging
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from kombu import Connection, Exchange, Producer
+from kombu.exceptions import OperationalError
+from kombu.utils.functional import retry_over_time
+
+from channelcelery.broker.connection import connect
+from channelcelery.conf import LayerConfig
+from channelcelery.core.batches import cut
+from channelcelery.core.capacity import Gauge
+from channelcelery.core.envelope import encode_batch
+from channelcelery.exceptions import BrokerUnavailable, ChannelFull
+
+__all__ = ["CONTENT_TYPE", "KombuPublisher", "declare", "queue_name"]
+
+logger = logging.getLogger("django.channels.publisher")
+
+CONTENT_TYPE = "application/x-channelcelery"
+_DEFAULT_EXCHANGE = Exchange("")
+#: Channels that one process remembers the state of; above it everything is learnt anew.
+_REMEMBERED = 10_000
+
+
+def queue_name(prefix: str, channel: str) -> str:
+    """Return the name of a normal channel's queue."""
+    return f"{prefix}{channel}"
+
+
+def declare(amqp_channel: Any, queue: str) -> None:
+    """Declare a normal channel's queue: durable, and without arguments, since these could never be changed later."""
+    amqp_channel.queue_declare(queue=queue, durable=True, auto_delete=False, exclusive=False)
+
+
+class KombuPublisher:
+    """A `Publisher` on one connection per process, shared by its threads.
+
+    Args:
+        config: the layer's settings.
+        connection: makes a connection; the project's broker by default.
+    """
+
+    def __init__(self, config: LayerConfig, connection: Callable[[], Connection] = connect) -> None:
+        self._config = config
+        self._connect = connection
+        self._forget()
+
+    def _forget(self) -> None:
+        # after a fork nothing of the parent's may be used, the lock included: another thread may have held it
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._producer: Producer | None = None
+        self._declared: set[str] = set()
+        self._gauges: dict[str, Gauge] = {}
+        self._recoverable: tuple[type[BaseException], ...] = (OperationalError, OSError)
+
+    def publish(self, channel: str, items: Sequence[bytes]) -> None:
+        """Hand messages to the broker; see `Publisher.publish`."""
+        queue = queue_name(self._config.prefix, channel)
+        with self._exclusively():
+            gauge = self._gauge(channel)
+            if gauge.wants_sample(now := time.monotonic()):
+                gauge.sampled(self._persist(partial(self._depth, queue)), now)
+            if gauge.full:
+                raise ChannelFull([channel])
+            for batch in cut(items):
+                self._persist(partial(self._send, queue, encode_batch(channel, batch)))
+                gauge.published(len(batch), 1)
+
+    def depth(self, channel: str) -> int:
+        """Return how many broker messages wait on a channel."""
+        with self._exclusively():
+            return int(self._persist(partial(self._depth, queue_name(self._config.prefix, channel))))
+
+    def purge(self, channel: str) -> None:
+        """Drop what waits on a channel."""
+        with self._exclusively():
+            self._persist(partial(self._purge, queue_name(self._config.prefix, channel)))
+
+    def close(self) -> None:
+        """End the connection; the next publish opens a new one."""
+        with self._exclusively():
+            self._disconnect()
+
+    @contextmanager
+    def _exclusively(self) -> Iterator[None]:
+        if self._pid != os.getpid():
+            self._forget()
+        if not self._lock.acquire(timeout=self._config.publish_timeout):
+            raise BrokerUnavailable("another thread has been waiting for it for too long")
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def _persist(self, call: Callable[[], Any]) -> Any:
+        """Call something on the connection, on a new one where it broke, until the time limit."""
+        try:
+            return retry_over_time(
+                call,
+                self._recoverable,
+                errback=self._on_error,  # type: ignore[arg-type]  # the stubs know an older signature
+                interval_start=0,
+                interval_step=0.05,
+                interval_max=0.5,
+                timeout=self._config.publish_timeout,
+            )
+        except self._recoverable as error:
+            self._disconnect()
+            raise BrokerUnavailable(error) from error
+
+    def _on_error(self, error: BaseException, intervals: Any, tries: int) -> float:
+        self._disconnect()
+        logger.debug("the broker did not answer, try %d: %s", tries, error)
+        return float(next(intervals))
+
+    def _send(self, queue: str, body: bytes) -> None:
+        self._declared_on(queue)
+        self._connected().publish(
+            body,
+            exchange="",  # the default exchange: on Redis any other costs a lookup for each message
+            routing_key=queue,
+            content_type=CONTENT_TYPE,
+            content_encoding="binary",
+            delivery_mode=1,
+            expiration=self._config.expiry,
+            message_id=secrets.token_hex(8),
+        )
+
+    def _depth(self, queue: str) -> int:
+        found = self._declared_on(queue).queue_declare(queue=queue, passive=True)
+        return int(found.message_count)
+
+    def _purge(self, queue: str) -> None:
+        self._declared_on(queue).queue_purge(queue)
+
+    def _gauge(self, channel: str) -> Gauge:
+        if len(self._gauges) > _REMEMBERED:
+            self._gauges.clear()
+            self._declared.clear()
+        if channel not in self._gauges:
+            self._gauges[channel] = Gauge(self._config.capacity_of(channel))
+        return self._gauges[channel]
+
+    def _declared_on(self, queue: str) -> Any:
+        amqp_channel = self._connected().channel
+        if queue not in self._declared:
+            declare(amqp_channel, queue)
+            self._declared.add(queue)
+        return amqp_channel
+
+    def _connected(self) -> Producer:
+        if self._producer is None:
+            connection = self._connect()
+            self._recoverable = (
+                *connection.recoverable_connection_errors,
+                *connection.recoverable_channel_errors,
+                OperationalError,
+                OSError,
+            )
+            self._producer = Producer(connection.channel(), exchange=_DEFAULT_EXCHANGE, auto_declare=False)
+        return self._producer
+
+    def _disconnect(self) -> None:
+        producer, self._producer = self._producer, None
+        self._declared.clear()
+        if producer is not None and producer.connection is not None:
+            producer.connection.collect()

@@ -1,0 +1,62 @@
+"""When a channel counts as full: a depth sampled now and then, and the sender's own sends since (DESIGN of capacity).
+
+Brokers cannot bound a queue in a way that tells the sender for free, so each sender looks at a busy channel's depth
+at most every `interval` seconds and counts its own sends in between: the overshoot is at most that traffic times the
+senders.
+"""
+
+from dataclasses import dataclass
+
+__all__ = ["SAMPLE_INTERVAL", "Gauge"]
+
+#: Seconds between two looks at a channel's depth, at least.
+SAMPLE_INTERVAL = 0.05
+
+
+@dataclass(slots=True)
+class Gauge:
+    """One sender's idea of how full one channel is, in channel messages.
+
+    Args:
+        capacity: messages that may wait.
+        interval: seconds between two samples, at least.
+    """
+
+    capacity: int
+    interval: float = SAMPLE_INTERVAL
+    depth: int = 0
+    sent: int = 0
+    sampled_at: float = float("-inf")
+    batch_size: float = 1.0
+
+    def wants_sample(self, now: float) -> bool:
+        """Tell whether the depth should be looked at before the next send.
+
+        Args:
+            now: a monotonic time in seconds.
+        """
+        if now - self.sampled_at < self.interval:
+            return False
+        unknown = self.sampled_at == float("-inf")
+        return unknown or self.depth > 0 or self.sent >= max(1, min(64, self.capacity // 100))
+
+    def sampled(self, broker_messages: int, now: float) -> None:
+        """Take note of a sample.
+
+        Args:
+            broker_messages: what the broker counts; each may carry a batch of channel messages.
+            now: a monotonic time in seconds.
+        """
+        self.depth = round(broker_messages * self.batch_size)
+        self.sent = 0
+        self.sampled_at = now
+
+    def published(self, messages: int, broker_messages: int) -> None:
+        """Take note of one's own sends and of how many messages a broker message carried."""
+        self.sent += messages
+        self.batch_size += 0.2 * (messages / broker_messages - self.batch_size)
+
+    @property
+    def full(self) -> bool:
+        """True while the channel is believed to be at capacity."""
+        return self.depth + self.sent >= self.capacity
