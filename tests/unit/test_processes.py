@@ -1,4 +1,4 @@
-"""What tests/servers.py and the socket guard do without a server."""
+"""What tests/processes.py and the socket guard do without a server."""
 
 import asyncio
 import os
@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.servers import Process, free_port, missing, wait_until
+from tests.processes import Process, free_port, missing, wait_until
 from tests.unit.conftest import SocketForbiddenError
 
 
