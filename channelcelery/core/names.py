@@ -5,7 +5,15 @@ from dataclasses import dataclass
 
 from channelcelery.exceptions import InvalidName
 
-__all__ = ["MAX_LENGTH", "ReplyAddress", "check_channel_name", "check_group_name", "is_reply_channel", "reply_address"]
+__all__ = [
+    "MAX_LENGTH",
+    "ReplyAddress",
+    "check_channel_name",
+    "check_group_name",
+    "check_normal_channel_name",
+    "is_reply_channel",
+    "reply_address",
+]
 
 MAX_LENGTH = 99
 _RULE = f"ASCII letters, digits, '-', '_' and '.', 1 to {MAX_LENGTH} characters"
@@ -53,6 +61,21 @@ def check_channel_name(name: object) -> str:
     text = _as_text("channel", name)
     if len(text) > MAX_LENGTH or not _CHANNEL.fullmatch(text):
         raise InvalidName("channel", name, f"{_RULE}, and at most one '?' or '!' between two parts of these")
+    return text
+
+
+def check_normal_channel_name(name: object) -> str:
+    """Return the name of a channel that workers may read, as text (items 10 and 17).
+
+    Args:
+        name: text, or ASCII bytes.
+
+    Raises:
+        InvalidName: it breaks a rule, or it is a reply channel's.
+    """
+    text = check_channel_name(name)
+    if is_reply_channel(text):
+        raise InvalidName("normal channel", name, "only one process reads a name with '?' or '!', and it is no worker")
     return text
 
 

@@ -1,0 +1,96 @@
+"""System checks: what is wrong with CHANNEL_LAYERS and the routing, said before the first message is lost."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.exceptions import ImproperlyConfigured
+
+from channelcelery.conf import DEFAULT_CHANNEL_LAYER, LayerConfig, layer_config
+from channelcelery.exceptions import InvalidChannelLayerError
+
+__all__ = ["LAYERS_TAG", "ROUTING_TAG", "check_deployment", "check_layers", "check_routing", "register_checks"]
+
+#: Checks that read the settings only: any process may run them.
+LAYERS_TAG = "channelcelery"
+
+#: Checks that import routing and consumers. A command of the interface process leaves this tag out of its
+#: `requires_system_checks`, since that process runs no user code.
+ROUTING_TAG = "channelcelery_routing"
+
+
+def register_checks() -> None:
+    """Register the checks with Django; doing so again changes nothing."""
+    register(check_layers, LAYERS_TAG)
+    register(check_routing, ROUTING_TAG)
+    register(check_deployment, LAYERS_TAG, deploy=True)
+
+
+def check_layers(app_configs: object = None, **kwargs: Any) -> list[CheckMessage]:
+    """Find the entries of CHANNEL_LAYERS that are wrong (channelcelery.E001)."""
+    if not isinstance(getattr(settings, "CHANNEL_LAYERS", {}), Mapping):
+        hint = "Write CHANNEL_LAYERS = {'default': {'BACKEND': …, 'CONFIG': {…}}}."
+        return [Error("CHANNEL_LAYERS is no dict.", hint=hint, id="channelcelery.E001")]
+    errors: list[CheckMessage] = []
+    for alias, entry in _entries().items():
+        try:
+            layer_config(alias, entry)
+        except InvalidChannelLayerError as error:
+            text = f"CHANNEL_LAYERS[{error.alias!r}], {error.key} is wrong."
+            errors.append(Error(text, hint=error.mend, id="channelcelery.E001"))
+    return errors
+
+
+def check_routing(app_configs: object = None, **kwargs: Any) -> list[CheckMessage]:
+    """Find routing that cannot be loaded (E002) and consumers of aliases that do not exist (E003)."""
+    # imported here since the interface process imports this module, but must not import routing
+    from channelcelery.consumers import registry
+    from channelcelery.routing import get_router
+
+    errors: list[CheckMessage] = []
+    for config in _valid_layers():
+        try:
+            get_router(config.alias)
+        except ImproperlyConfigured as error:
+            text = f"The routing of the channel layer {config.alias!r} cannot be loaded: {error}"
+            hint = f"Correct CHANNEL_LAYERS[{config.alias!r}]['ROUTING'] or what it includes."
+            errors.append(Error(text, hint=hint, id="channelcelery.E002"))
+    for registration in registry:
+        if registration.alias not in _entries():
+            text = f"{registration} is for the channel layer {registration.alias!r}, which does not exist."
+            hint = "Add the alias to CHANNEL_LAYERS, or correct the decorator."
+            errors.append(Error(text, hint=hint, id="channelcelery.E003"))
+    return errors
+
+
+def check_deployment(app_configs: object = None, **kwargs: Any) -> list[CheckMessage]:
+    """Find what is fit for development only: `manage.py check --deploy` (W001, W002)."""
+    warnings: list[CheckMessage] = []
+    for config in _valid_layers():
+        if config.alias == DEFAULT_CHANNEL_LAYER and config.kind == "memory":
+            text = "The default channel layer is in memory: it reaches no other process."
+            hint = "Use 'channelcelery.layers.RedisChannelLayer' as its BACKEND."
+            warnings.append(Warning(text, hint=hint, id="channelcelery.W001"))
+        if config.allowed_origins is None and "*" in settings.ALLOWED_HOSTS:
+            text = (
+                f"Any site can open sockets of the channel layer {config.alias!r} with your users' cookies: "
+                "ALLOWED_HOSTS has '*', and there are no allowed_origins."
+            )
+            hint = f"List your hosts in CHANNEL_LAYERS[{config.alias!r}]['CONFIG']['allowed_origins']."
+            warnings.append(Warning(text, hint=hint, id="channelcelery.W002"))
+    return warnings
+
+
+def _entries() -> Mapping[str, Any]:
+    entries = getattr(settings, "CHANNEL_LAYERS", {})
+    return entries if isinstance(entries, Mapping) else {}
+
+
+def _valid_layers() -> Iterator[LayerConfig]:
+    """The entries that are right; `check_layers` tells of the others."""
+    for alias, entry in _entries().items():
+        try:
+            yield layer_config(alias, entry)
+        except InvalidChannelLayerError:
+            continue

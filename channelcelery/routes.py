@@ -1,0 +1,167 @@
+"""Routes, classes as routes, and includes: what the list of a routing is made of (Channels 1.x, items 64 to 73)."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from copy import copy
+from typing import Any, Protocol
+
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
+
+from channelcelery.consumers import consumer_name
+from channelcelery.core.filters import compile_filters, match_filters, named_groups
+from channelcelery.core.names import check_normal_channel_name
+from channelcelery.message import Message
+
+__all__ = ["Consumer", "Include", "Match", "Routable", "Route", "RouteClass", "Routing", "load_routing"]
+
+Consumer = Callable[..., Any]
+Match = tuple[Consumer, dict[str, Any]]
+
+
+class Routable(Protocol):
+    """What a list of routes may hold; objects of one's own too (item 64)."""
+
+    def match(self, message: Message, /) -> Match | None:
+        """Return the consumer and its keyword arguments, or None."""
+
+    def channel_names(self) -> Iterable[str]:
+        """Return the channels that this may match; it is asked about no other."""
+
+
+#: A dotted path to one of the others, a dict of channels and consumers, or a list of routes.
+Routing = str | Mapping[str, Any] | Iterable[Routable]
+
+
+class Route:
+    """Sends the messages of some channels whose values match all filters to a consumer (items 65 to 67).
+
+    Args:
+        channels: the name of a normal channel, or a list of names.
+        consumer: a function or a dotted path to one.
+        filters: key of the message -> regular expression that its value must begin with.
+
+    Raises:
+        ImproperlyConfigured: the path leads nowhere.
+        InvalidName: a channel's name breaks the rules.
+        TypeError: the consumer cannot be called, or a filter is no text.
+        ValueError: a filter is a bad regular expression, or has positional groups.
+    """
+
+    def __init__(self, channels: str | Iterable[str], consumer: Consumer | str, **filters: Any) -> None:
+        names = [channels] if isinstance(channels, str | bytes) else channels
+        self.channels = [check_normal_channel_name(name) for name in names]
+        self.consumer = _load_consumer(consumer)
+        self.filters = compile_filters(f"route {'/'.join(self.channels)} -> {consumer_name(self.consumer)}", filters)
+
+    def match(self, message: Message) -> Match | None:
+        """Return the consumer and its keyword arguments, or None."""
+        if message.channel.name not in self.channels:
+            return None
+        matches = match_filters(self.filters, message)
+        return None if matches is None else (self.consumer, named_groups(matches))
+
+    def channel_names(self) -> set[str]:
+        """Return the channels that this listens to."""
+        return set(self.channels)
+
+    def __str__(self) -> str:
+        return f"{'/'.join(self.channels)}{_shown(self.filters)} -> {consumer_name(self.consumer)}"
+
+
+class RouteClass(Route):
+    """Sends messages to a class that says itself which channels it is for (item 71).
+
+    Args:
+        consumer: a class with a `channel_names()`, or a dotted path to one.
+        filters: as for `Route`.
+
+    Raises:
+        ValueError: the class has no `channel_names()`; and whatever `Route` raises.
+    """
+
+    def __init__(self, consumer: Consumer | str, **filters: Any) -> None:
+        loaded = _load_consumer(consumer)
+        names = getattr(loaded, "channel_names", None)
+        if not callable(names):
+            raise ValueError(f"{consumer_name(loaded)} has no channel_names() to say which channels it is for")
+        super().__init__(sorted(names()), loaded, **filters)
+
+
+class Include:
+    """Takes other routing in; what its prefixes match is cut off before the routes inside look (items 69 and 70).
+
+    Args:
+        routing: a list of routes, a dict, or a dotted path to either.
+        prefixes: key of the message -> regular expression that its value must begin with.
+
+    Raises:
+        ImproperlyConfigured: the path leads nowhere.
+        TypeError: a prefix is no text.
+        ValueError: a prefix is a bad regular expression, or has positional groups.
+    """
+
+    def __init__(self, routing: Routing, **prefixes: Any) -> None:
+        self._path = routing if isinstance(routing, str) else None
+        self.prefixes: dict[str, re.Pattern[str]] = {}
+        self.routing = load_routing(routing)
+        self.prefixes = compile_filters(str(self), prefixes)
+
+    def match(self, message: Message) -> Match | None:
+        """Return what the first route inside that matches returns, or None."""
+        matches = match_filters(self.prefixes, message)
+        if matches is None:
+            return None
+        inner = message
+        if matches:
+            # the routes see less of the values, the consumer gets the message whole
+            inner = copy(message)
+            inner.content = message.content | {key: match.string[match.end() :] for key, match in matches.items()}
+        for entry in self.routing:
+            if (found := entry.match(inner)) is not None:
+                consumer, kwargs = found
+                return consumer, named_groups(matches) | kwargs
+        return None
+
+    def channel_names(self) -> set[str]:
+        """Return the channels that the routes inside listen to."""
+        return {name for entry in self.routing for name in entry.channel_names()}
+
+    def __str__(self) -> str:
+        shown = [str(entry) for entry in self.routing[:2]] + ["…"] * (len(self.routing) > 2)
+        source = repr(self._path) if self._path else f"[{', '.join(shown)}]"
+        return f"include of {source}{_shown(self.prefixes)}"
+
+
+def _load_consumer(consumer: Consumer | str) -> Consumer:
+    loaded = _load(consumer, "consumer") if isinstance(consumer, str) else consumer
+    if not callable(loaded):
+        raise TypeError(f"{consumer!r:.200} is no consumer: write a function, a class or a dotted path to one")
+    return loaded
+
+
+def load_routing(routing: Routing) -> list[Routable]:
+    """Return the routes of a routing.
+
+    Raises:
+        ImproperlyConfigured: a path leads nowhere, or to what is no routing.
+    """
+    loaded: Any = _load(routing, "channel routing") if isinstance(routing, str) else routing
+    if isinstance(loaded, Mapping):
+        return [Route(channel, consumer) for channel, consumer in loaded.items()]
+    if isinstance(loaded, str | bytes) or not isinstance(loaded, Iterable):
+        raise ImproperlyConfigured(f"{routing!r:.200} is no channel routing: write a list of routes, or a dict")
+    return loaded if isinstance(loaded, list) else list(loaded)
+
+
+def _load(path: str, what: str) -> Any:
+    if "." not in path or "" in path.split("."):
+        raise ImproperlyConfigured(f"Cannot import {what} {path!r}: write a dotted path such as 'app.module.name'")
+    try:
+        return import_string(path)
+    except ImportError as error:
+        raise ImproperlyConfigured(f"Cannot import {what} {path!r}: {error}") from error
+
+
+def _shown(filters: Mapping[str, Any]) -> str:
+    return f" ({', '.join(f'{name}={pattern.pattern}' for name, pattern in filters.items())})" if filters else ""

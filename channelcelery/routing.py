@@ -1,0 +1,167 @@
+"""Which consumer gets a message: routes, includes, and the router of a layer (Channels 1.x, items 64 to 77).
+
+A router looks only at the routes of a message's own channel: it sorts them by channel when it is made, includes
+taken apart, and order kept.
+"""
+
+import logging
+import threading
+from collections.abc import Iterable
+from copy import copy
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+
+from channelcelery.conf import DEFAULT_CHANNEL_LAYER
+from channelcelery.consumers import autodiscover, registry
+from channelcelery.layers import channel_layers
+from channelcelery.message import Message
+from channelcelery.routes import Consumer, Include, Match, Routable, Route, RouteClass, Routing, load_routing
+
+__all__ = [
+    "Include",
+    "Routable",
+    "Route",
+    "RouteClass",
+    "Router",
+    "connect_consumer",
+    "get_router",
+    "include",
+    "null_consumer",
+    "reset_routers",
+    "route",
+    "route_class",
+]
+
+logger = logging.getLogger("django.channels.worker")
+
+
+class Router:
+    """Finds the consumer of a message (item 74).
+
+    Args:
+        routing: a list of routes, a dict, or a dotted path to either.
+
+    Raises:
+        ImproperlyConfigured: a path leads nowhere, or something in a list is no route.
+    """
+
+    def __init__(self, routing: Routing) -> None:
+        self._routes = _by_channel(load_routing(routing), "the routing")
+
+    @property
+    def channels(self) -> set[str]:
+        """The channels listened to."""
+        return set(self._routes)
+
+    def match(self, message: Message) -> Match | None:
+        """Return the consumer and its keyword arguments from the first route that matches, or None."""
+        for entry in self._routes.get(message.channel.name, ()):
+            if (found := entry.match(message)) is not None:
+                return found
+        return None
+
+    def add_route(self, route: Routable) -> None:
+        """Add a route after all others."""
+        for channel, entries in _by_channel([route], "add_route()").items():
+            self._routes.setdefault(channel, []).extend(entries)
+
+    def check_default(self, http_consumer: Consumer | str | None = None) -> None:
+        """Add, after all others, consumers for what interface processes send whether anyone listens or not (item 75).
+
+        Args:
+            http_consumer: consumer of `http.request`; without one nobody listens to it.
+        """
+        if http_consumer is not None:
+            self.add_route(Route("http.request", http_consumer))
+        self.add_route(Route("websocket.connect", connect_consumer))
+        self.add_route(Route(["websocket.receive", "websocket.disconnect"], null_consumer))
+
+
+def connect_consumer(message: Message, **kwargs: Any) -> None:
+    """Accept a socket that no route is for."""
+    logger.info("no route for websocket.connect matches the path %.200r: accepted", message.get("path"))
+    if message.reply_channel is not None:
+        message.reply_channel.send({"accept": True})
+
+
+def null_consumer(*args: Any, **kwargs: Any) -> None:
+    """Do nothing with a message that no route is for."""
+
+
+def _by_channel(entries: Iterable[Routable], where: str) -> dict[str, list[Routable]]:
+    """Sort routes by channel, in order; of an include each channel gets only what is for it."""
+    sorted_: dict[str, list[Routable]] = {}
+    for number, entry in enumerate(entries, 1):
+        if isinstance(entry, str | bytes) or not hasattr(entry, "match") or not hasattr(entry, "channel_names"):
+            raise ImproperlyConfigured(
+                f"Entry {number} of {where} is no route: {entry!r:.200}. Write route(), include(), route_class(), or "
+                "an object with match(message) and channel_names()"
+            )
+        for channel, inner in _split(entry).items():
+            sorted_.setdefault(channel, []).extend(inner)
+    return sorted_
+
+
+def _split(entry: Routable) -> dict[str, list[Routable]]:
+    if type(entry) is not Include:
+        # a route object of one's own, or a subclass that may match in its own way, is asked as it is
+        return {channel: [entry] for channel in entry.channel_names()}
+    inside = _by_channel(entry.routing, str(entry))
+    if not entry.prefixes:
+        return inside
+    return {channel: [_narrowed(entry, routes)] for channel, routes in inside.items()}
+
+
+def _narrowed(entry: Include, routes: list[Routable]) -> Include:
+    narrowed = copy(entry)
+    narrowed.routing = routes
+    return narrowed
+
+
+# lower case as in urls.py, and as Channels 1.x has them
+route = Route
+route_class = RouteClass
+include = Include
+
+_routers: dict[str, Router] = {}
+_making = threading.RLock()
+
+
+def get_router(alias: str = DEFAULT_CHANNEL_LAYER) -> Router:
+    """Return the router of a layer: its ROUTING, then the decorated consumers, then the defaults.
+
+    It is made when first asked for, which is the one place that imports the apps' consumers.
+
+    Args:
+        alias: the layer's alias in CHANNEL_LAYERS.
+
+    Raises:
+        KeyError: CHANNEL_LAYERS has no such alias.
+        InvalidChannelLayerError: its entry is wrong.
+        ImproperlyConfigured: its ROUTING cannot be loaded.
+    """
+    with _making:
+        if alias not in _routers:
+            router = Router(channel_layers.config(alias).routing or [])
+            autodiscover()
+            for found in registry.of(alias):
+                router.add_route(Route(found.channels, found.function, **found.filters))
+            router.check_default()
+            _routers[alias] = router
+        return _routers[alias]
+
+
+def reset_routers() -> None:
+    """Forget the routers, so that changed settings or registrations count; for tests."""
+    with _making:
+        _routers.clear()
+
+
+def _on_setting_changed(*, setting: str, **kwargs: Any) -> None:
+    if setting in {"CHANNEL_LAYERS", "INSTALLED_APPS"}:
+        reset_routers()
+
+
+setting_changed.connect(_on_setting_changed, dispatch_uid="channelcelery.routing")
