@@ -1,6 +1,7 @@
-from celery.signals import worker_ready
 from django.apps import AppConfig
 from django.conf import settings
+
+from channelcelery.signals import worker_ready
 
 
 class ChatConfig(AppConfig):
