@@ -1,0 +1,81 @@
+"""Which connection is in which group, and what Redis has yet to be told."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from channelcelery.core.membership import Changes, Memberships
+
+names = st.sampled_from("abc")
+operations = st.lists(st.tuples(st.sampled_from(["join", "leave", "remove"]), names, names), max_size=40)
+
+
+@given(operations)
+def test_both_indexes_agree_with_a_plain_set_of_pairs(steps: list[tuple[str, str, str]]) -> None:
+    memberships, pairs = Memberships(), set()
+    for step, group, token in steps:
+        if step == "join":
+            memberships.join(group, token)
+            pairs.add((group, token))
+        elif step == "leave":
+            memberships.leave(group, token)
+            pairs.discard((group, token))
+        else:
+            left = memberships.remove(token)
+            assert sorted(left) == sorted(g for g, t in pairs if t == token)
+            pairs = {pair for pair in pairs if pair[1] != token}
+        found = {(g, t) for g, tokens in memberships.snapshot().items() for t in tokens}
+        assert found == pairs
+        assert set(memberships.members(group)) == {t for g, t in pairs if g == group}
+    assert all(memberships.snapshot().values()), "empty groups are not kept"
+
+
+def test_clear_forgets_everything() -> None:
+    memberships = Memberships()
+    memberships.join("g", "t")
+    memberships.clear()
+    assert memberships.snapshot() == {}
+    assert memberships.remove("t") == ()
+
+
+def test_a_socket_that_opened_and_closed_between_two_reports_is_not_reported() -> None:
+    changes = Changes()
+    changes.open("t", "/")
+    changes.close("t", [])
+    assert not changes
+
+
+def test_but_its_memberships_are_since_the_sender_wrote_them() -> None:
+    changes = Changes()
+    changes.open("t", "/")
+    changes.close("t", ["g"])
+    assert changes.take() == Changes({}, set(), {("g", "t")})
+
+
+def test_take_begins_anew() -> None:
+    changes = Changes()
+    changes.open("t", "/")
+    taken = changes.take()
+    changes.open("u", "/")
+    assert taken == Changes({"t": "/"}, set(), set())
+    assert changes == Changes({"u": "/"}, set(), set())
+
+
+def test_what_closed_while_a_report_failed_is_reported_as_closed_only() -> None:
+    """Given a report that failed after Redis may have taken it, If the socket closed meanwhile, Expect one close."""
+    changes = Changes()
+    changes.open("t", "/")
+    changes.open("u", "/u")
+    taken = changes.take()
+    changes.close("t", ["g"])
+    changes.open("v", "/v")
+    changes.put_back(taken)
+    assert changes.take() == Changes({"u": "/u", "v": "/v"}, {"t"}, {("g", "t")})
+
+
+def test_a_failed_report_is_told_again() -> None:
+    changes = Changes()
+    changes.close("t", ["g"])
+    taken = changes.take()
+    assert not changes
+    changes.put_back(taken)
+    assert changes.take() == taken
