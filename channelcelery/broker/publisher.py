@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+from amqp.exceptions import ChannelError, NotFound
 from kombu import Connection, Exchange, Producer
 from kombu.exceptions import OperationalError
 from kombu.utils.functional import retry_over_time
@@ -26,6 +27,7 @@ __all__ = ["CONTENT_TYPE", "KombuPublisher", "declare", "queue_name"]
 logger = logging.getLogger("django.channels.publisher")
 
 CONTENT_TYPE = "application/x-channelcelery"
+_NOT_FOUND = "404"
 _DEFAULT_EXCHANGE = Exchange("")
 #: Channels that one process remembers the state of; above it everything is learnt anew.
 _REMEMBERED = 10_000
@@ -76,6 +78,13 @@ class KombuPublisher:
                 self._persist(partial(self._send, queue, encode_batch(channel, batch)))
                 gauge.published(len(batch), 1)
 
+    def put_back(self, channel: str, items: Sequence[bytes]) -> None:
+        """Hand messages back that were taken and not run; capacity does not count, since they were in the queue."""
+        queue = queue_name(self._config.prefix, channel)
+        with self._exclusively():
+            for batch in cut(items):
+                self._persist(partial(self._send, queue, encode_batch(channel, batch)))
+
     def depth(self, channel: str) -> int:
         """Return how many broker messages wait on a channel."""
         with self._exclusively():
@@ -89,7 +98,11 @@ class KombuPublisher:
     def close(self) -> None:
         """End the connection; the next publish opens a new one."""
         with self._exclusively():
-            self._disconnect()
+            producer, self._producer = self._producer, None
+            self._declared.clear()
+            if producer is not None and producer.connection is not None:
+                # with the broker's consent: a socket that is merely closed can take what was just written with it
+                producer.connection.release()
 
     @contextmanager
     def _exclusively(self) -> Iterator[None]:
@@ -137,7 +150,15 @@ class KombuPublisher:
         )
 
     def _depth(self, queue: str) -> int:
-        found = self._declared_on(queue).queue_declare(queue=queue, passive=True)
+        try:
+            found = self._declared_on(queue).queue_declare(queue=queue, passive=True)
+        except NotFound:  # somebody deleted it, and AMQP closes the channel for the question
+            self._disconnect()
+            return 0
+        except ChannelError as error:
+            if str(error.reply_code) != _NOT_FOUND:  # on Redis an empty queue is no queue
+                raise
+            return 0
         return int(found.message_count)
 
     def _purge(self, queue: str) -> None:

@@ -31,6 +31,13 @@ class Publisher(Protocol):
             BrokerUnavailable: the broker could not be reached within the time limit.
         """
 
+    def put_back(self, channel: str, items: Sequence[bytes]) -> None:
+        """Hand messages back that were taken from a channel and did not run; capacity does not count.
+
+        Raises:
+            BrokerUnavailable: the broker could not be reached within the time limit.
+        """
+
     def depth(self, channel: str) -> int:
         """Return how many broker messages wait on a channel; 0 if its queue does not exist."""
 

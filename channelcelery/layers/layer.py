@@ -87,7 +87,7 @@ class ChannelLayer:
             sends: in the order of the calls.
 
         Returns:
-            The names of the channels that were full; what was for them is dropped and counted.
+            The names of the channels that were full and took nothing of what was for them.
 
         Raises:
             BrokerUnavailable: the broker did not take a message.
@@ -106,7 +106,6 @@ class ChannelLayer:
         try:
             self.publisher.publish(channel, items)
         except ChannelFull:
-            self.dropped["channel_full"] += len(items)
             return (channel,)
         return ()
 
@@ -114,7 +113,8 @@ class ChannelLayer:
         self.dropped.update(delivered.dropped)
         for channel, content in delivered.forward:
             # a group's member at capacity is skipped silently, and counted (item 31)
-            self._publish(channel, [encode_item(content, self._deadline())])
+            if self._publish(channel, [encode_item(content, self._deadline())]):
+                self.dropped["channel_full"] += 1
         return delivered.full
 
     def send(self, channel: str, content: object) -> None:
@@ -129,6 +129,23 @@ class ChannelLayer:
     def send_group(self, group: str, content: object) -> None:
         """Send to every member of a group at once; members at capacity are skipped (items 31, 50)."""
         self.flush_sends([self.prepare_group(check_group_name(group), content)])
+
+    def reap(self) -> int:
+        """Clear up after interface processes that died, and send the disconnects that these no longer can.
+
+        Returns:
+            How many connections had been theirs.
+
+        Raises:
+            LayerUnavailable: Redis did not answer.
+            BrokerUnavailable: the broker did not take a disconnect.
+        """
+        orphans = self.replies.reap()
+        for orphan in orphans:
+            # without `order`: it runs after whatever else is under way for the connection
+            content = {"reply_channel": orphan.address.channel(), "path": orphan.path, "code": 1006}
+            self.flush_sends([self.prepare("websocket.disconnect", content)])
+        return len(orphans)
 
     # groups
 

@@ -1,5 +1,6 @@
 """`channel_layers`: the layers of CHANNEL_LAYERS by alias, made when first used (item 43)."""
 
+import atexit
 import threading
 from collections.abc import Iterator
 
@@ -53,6 +54,11 @@ class ChannelLayers:
             return RedisChannelLayer(config)
         raise InvalidChannelLayerError(config.alias, "BACKEND", f"no layer of kind {config.kind!r}")
 
+    def close(self) -> None:
+        """End the connections of every layer, in good order, so that what was just sent arrives."""
+        for layer in list(self._made.values()):
+            layer.close()
+
     def set(self, alias: str, layer: ChannelLayer | None) -> ChannelLayer | None:
         """Put another layer in an alias's place and return the old one, or None (item 43)."""
         with self._lock:
@@ -69,3 +75,5 @@ class ChannelLayers:
 
 
 channel_layers = ChannelLayers()
+# a broker may drop what was written just before a socket is merely closed, as the end of a process would
+atexit.register(channel_layers.close)

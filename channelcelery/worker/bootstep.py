@@ -1,0 +1,170 @@
+"""The step of a Celery worker's consumer that reads normal channels and feeds the pool; no user code runs here."""
+
+import logging
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from celery.bootsteps import CLOSE, TERMINATE, StartStopStep  # type: ignore[attr-defined]  # not in the stubs
+from celery.worker.state import maybe_shutdown
+
+from channelcelery.core.backlog import Delivery, Job
+from channelcelery.core.outcome import Outcome
+from channelcelery.exceptions import BrokerUnavailable, LayerUnavailable
+from channelcelery.layers import channel_layers
+from channelcelery.signals import worker_ready
+from channelcelery.worker.handover import Handover
+from channelcelery.worker.preflight import queues_to_consume
+from channelcelery.worker.runner import run_job
+from channelcelery.worker.sources import Source, make_source
+
+__all__ = ["ChannelsStep"]
+
+logger = logging.getLogger("django.channels.worker")
+
+#: Seconds between two looks for interface processes that died.
+REAP_EVERY = 5.0
+
+
+class ChannelsStep(StartStopStep):
+    """Reads channels for as long as the worker has a connection, and settles what is under way when it has not.
+
+    The same object is started again after each loss of the connection; `Handover` lives on and keeps what is ours.
+    """
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def __init__(
+        self, consumer: Any, only_channels: Sequence[str] = (), exclude_channels: Sequence[str] = (), **kwargs: Any
+    ) -> None:
+        self._queues = queues_to_consume(only_channels, exclude_channels)
+        self._seen: OrderedDict[str, None] = OrderedDict()
+        self._source: Source | None = None
+        self._reaper: Any = None
+        self._soon: Callable[..., object] = _at_once
+        self._pool: Any = None
+        self._told_ready = False
+        self.handover = Handover(self._submit, self._slots, self._acknowledge)
+        super().__init__(consumer, **kwargs)
+
+    @property
+    def counts(self) -> Counter[str]:
+        """What this worker ran and dropped, by name."""
+        return self.handover.counts
+
+    # the life of a connection
+
+    def start(self, consumer: Any) -> None:
+        """Prepare; reading begins in the running loop, since an earlier delivery would find no pool on it."""
+        self._pool = consumer.pool
+        if consumer.hub is None:
+            self._soon = _at_once
+            consumer.call_soon(self._begin, consumer)
+
+    def register_with_event_loop(self, consumer: Any, hub: Any) -> None:
+        """Begin reading once the loop runs; threads of the pool come back to it, for AMQP is not thread-safe."""
+        needs_hop = type(self._pool).__module__ == "celery.concurrency.thread"
+        self._soon = hub.call_soon if needs_hop else _at_once
+        hub.call_soon(self._begin, consumer)
+
+    def _begin(self, consumer: Any) -> None:
+        amqp_channel = consumer.connection.channel()
+        has_room = self._has_room if consumer.hub else self._has_room_unless_stopped
+        self._source = make_source(amqp_channel, self.handover.received, self._count_dropped, has_room, self._seen)
+        self._tell_ready()
+        self.handover.open()
+        self._source.consume(self._queues)
+        if consumer.hub:
+            self._source.watch(consumer.connection, consumer.hub)
+        self._reaper = consumer.timer.call_repeatedly(REAP_EVERY, self._reap)
+        logger.info(
+            "running %d channels: %s", len(self._queues), ", ".join(sorted(c for _, c in self._queues.values()))
+        )
+
+    def _tell_ready(self) -> None:
+        if self._told_ready:
+            return
+        self._told_ready = True
+        for receiver, result in worker_ready.send_robust(sender=self):
+            if isinstance(result, Exception):
+                logger.error("a receiver of worker_ready raised: %s", receiver, exc_info=result)
+
+    def stop(self, consumer: Any) -> None:
+        """Settle: on a lost connection what is ours waits for the next one, at the end it goes back to its queue."""
+        if self._source is None:
+            return
+        if self._reaper is not None:
+            self._reaper.cancel()
+        final = consumer.blueprint.state in (CLOSE, TERMINATE)
+        self.handover.close()
+        source, self._source = self._source, None
+        try:
+            source.close()
+        except (*consumer.connection_errors, *consumer.channel_errors) as error:
+            logger.debug("the broker's connection was closed already: %s", error)
+        if final:
+            self._give_back()
+        else:
+            self.handover.forget_unowned()
+
+    def terminate(self, consumer: Any) -> None:
+        """Settle on a cold shutdown too."""
+        self.stop(consumer)
+
+    def _give_back(self) -> None:
+        for (alias, channel), items in self.handover.drain().items():
+            try:
+                channel_layers[alias].publisher.put_back(channel, items)
+            except BrokerUnavailable as error:
+                logger.error("%d messages of %s are lost: %s", len(items), channel, error)
+
+    # between the source, the hand-over and the pool
+
+    def _submit(self, job: Job) -> None:
+        alias, channel = job.key
+        self._pool.apply_async(
+            run_job,
+            (alias, channel, job.items, job.claim),
+            accept_callback=lambda *args, **kwargs: self._soon(partial(self.handover.accepted, job)),
+            callback=lambda outcome: self._soon(partial(self._finished, job, outcome)),
+            error_callback=lambda error: self._soon(partial(self._finished, job, error)),
+        )
+
+    def _finished(self, job: Job, result: object) -> None:
+        if result is not None and not isinstance(result, Outcome):
+            logger.error("a job of %s ended with its process: %s", job.key[1], result)
+        self.handover.finished(job, result if isinstance(result, Outcome) else None)
+
+    def _has_room(self) -> bool:
+        return self.handover.has_room
+
+    def _has_room_unless_stopped(self) -> bool:
+        # without an event loop Celery looks for a shutdown every 2 s only; Kombu asks this at every poll
+        maybe_shutdown()
+        return self.handover.has_room
+
+    def _slots(self) -> int:
+        return int(self._pool.num_processes or 1)
+
+    def _acknowledge(self, deliveries: tuple[Delivery, ...]) -> None:
+        if self._source is not None:
+            self._source.acknowledge(deliveries)
+
+    def _count_dropped(self, reason: str) -> None:
+        self.counts[reason] += 1
+
+    def _reap(self) -> None:
+        for alias in dict.fromkeys(alias for alias, _ in self._queues.values()):
+            try:
+                channel_layers[alias].reap()
+            except (LayerUnavailable, BrokerUnavailable) as error:
+                logger.warning("dead interface processes were not looked for: %s", error)
+
+    def info(self, consumer: Any) -> dict[str, Any]:  # type: ignore[override]  # the stubs say None
+        """What `celery inspect stats` shows."""
+        return {"channels": {"names": sorted(c for _, c in self._queues.values()), "counts": dict(self.counts)}}
+
+
+def _at_once(call: Callable[[], Any]) -> None:
+    call()

@@ -1,0 +1,73 @@
+"""A Celery worker inside this process, in a thread: what makes `runserver` and the demo one process."""
+
+import logging
+import threading
+
+from celery.worker import state
+
+from channelcelery.broker.connection import broker_app
+from channelcelery.worker.install import install
+
+__all__ = ["EmbeddedWorker"]
+
+logger = logging.getLogger("django.channels.worker")
+
+
+class EmbeddedWorker:
+    """Runs consumers in threads of this process, on whatever broker the settings name.
+
+    Args:
+        threads: consumers that may run at the same time.
+    """
+
+    def __init__(self, threads: int = 4) -> None:
+        self._threads = threads
+        self._thread = threading.Thread(target=self._run, name="channelcelery-worker", daemon=True)
+        self._ready = threading.Event()
+        self._error: BaseException | None = None
+
+    def start(self, timeout: float = 30.0) -> None:
+        """Start, and wait until consumers run.
+
+        Args:
+            timeout: seconds to wait; a broker that is down is logged and tried for longer, in the background.
+
+        Raises:
+            ClickException: settings or routing are wrong.
+        """
+        state.should_stop = None
+        self._thread.start()
+        if not self._ready.wait(timeout):
+            logger.warning("the worker is not ready yet; is the broker up?")
+        if self._error is not None:
+            raise self._error
+
+    def stop(self, timeout: float = 5.0) -> None:
+        """Finish the running consumers and end.
+
+        Args:
+            timeout: seconds to wait for them.
+        """
+        state.should_stop = 0  # type: ignore[assignment]  # the exit code
+        self._thread.join(timeout)
+        if self._thread.is_alive():
+            logger.warning("a consumer is still running; it ends with the process")
+        state.should_stop = None
+
+    def _run(self) -> None:
+        try:
+            app = install(broker_app())
+            worker = app.WorkController(
+                pool="threads",
+                concurrency=self._threads,
+                hostname=f"embedded-{threading.get_native_id()}@localhost",
+                without_heartbeat=True,
+                without_mingle=True,
+                without_gossip=True,
+                channels_embedded=True,
+                ready_callback=lambda consumer: self._ready.set(),
+            )
+            worker.start()
+        except BaseException as error:  # handed to start(), on the thread that can say so to the user
+            self._error = error
+            self._ready.set()

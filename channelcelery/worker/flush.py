@@ -1,0 +1,81 @@
+"""One flush of what consumers sent: queues first, then replies and groups, each failure counted and logged."""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Sequence
+
+from channelcelery.core.sends import ChannelSend, Send
+from channelcelery.exceptions import BrokerUnavailable, LayerUnavailable
+from channelcelery.layers.layer import ChannelLayer
+
+__all__ = ["flush"]
+
+logger = logging.getLogger("django.channels.worker")
+
+#: Seconds that a flush waits for room on a full channel, and between its tries (item 38).
+WAIT_FOR_ROOM = 2.0
+BETWEEN_TRIES = 0.2
+
+
+def flush(waiting: Sequence[tuple[ChannelLayer, Send]]) -> Counter[str]:
+    """Send what consumers sent; never raises.
+
+    A full queue is tried again for two seconds (item 38). A full inbox is not: one interface process that does not read
+    must not hold up the workers.
+
+    Args:
+        waiting: (layer, send) pairs in the order of the calls.
+
+    Returns:
+        Counts of the sends that were dropped, by reason.
+    """
+    dropped: Counter[str] = Counter()
+    layers = list(dict.fromkeys(layer for layer, _ in waiting))
+    for layer in layers:
+        sends = [send for of, send in waiting if of is layer]
+        queued = [send for send in sends if isinstance(send, ChannelSend)]
+        if queued:
+            _flush_queued(layer, queued, dropped)
+        pushed = [send for send in sends if not isinstance(send, ChannelSend)]
+        if pushed:
+            _flush_pushed(layer, pushed, dropped)
+    return dropped
+
+
+def _flush_queued(layer: ChannelLayer, sends: Sequence[ChannelSend], dropped: Counter[str]) -> None:
+    deadline = time.monotonic() + WAIT_FOR_ROOM
+    try:
+        while full := layer.flush_sends(sends):
+            sends = [send for send in sends if send.channel in full]
+            if time.monotonic() >= deadline:
+                dropped["channel_full"] += len(sends)
+                logger.error(
+                    "%d messages were dropped since %s stayed at capacity for %g s: run more workers, raise "
+                    "the capacity, or send with immediately=True to handle ChannelFull",
+                    len(sends),
+                    ", ".join(full),
+                    WAIT_FOR_ROOM,
+                )
+                return
+            time.sleep(BETWEEN_TRIES)
+    except BrokerUnavailable as error:
+        dropped["broker_unavailable"] += len(sends)
+        logger.error("%d messages were dropped: %s", len(sends), error)
+
+
+def _flush_pushed(layer: ChannelLayer, sends: Sequence[Send], dropped: Counter[str]) -> None:
+    try:
+        full = layer.flush_sends(sends)
+    except LayerUnavailable as error:
+        dropped["layer_unavailable"] += len(sends)
+        logger.error("%d replies and group sends were dropped: %s", len(sends), error)
+        return
+    except BrokerUnavailable as error:
+        # a group with a queue among its members
+        dropped["broker_unavailable"] += 1
+        logger.error("a group's queue got nothing: %s", error)
+        return
+    if full:
+        dropped["inbox_full"] += len(full)
+        logger.error("replies were dropped since an interface process does not read its inbox: %d", len(full))

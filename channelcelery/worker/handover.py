@@ -1,0 +1,142 @@
+"""Handing received messages to the pool: as many jobs as it has free slots, and none lost or run twice on the way."""
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable
+from itertools import count
+
+from channelcelery.core.backlog import MAX_JOB, Backlog, Delivery, Job, JobSizer, Key
+from channelcelery.core.outcome import Outcome
+from channelcelery.worker import claims
+
+__all__ = ["Handover"]
+
+logger = logging.getLogger("django.channels.worker")
+
+
+class Handover:
+    """Decides when messages go to the pool and what happens to those that it did not begin.
+
+    Never more jobs are under way than the pool has slots, so that what waits does so here, where it can be counted,
+    served fairly and given back. The lock matters only without an event loop, where the pool's threads call in by
+    themselves.
+
+    Args:
+        submit: gives a job to the pool.
+        slots: how many jobs the pool can run at the same time.
+        acknowledge: tells the broker that deliveries are this worker's now.
+    """
+
+    def __init__(
+        self,
+        submit: Callable[[Job], None],
+        slots: Callable[[], int],
+        acknowledge: Callable[[tuple[Delivery, ...]], None],
+    ) -> None:
+        self._submit = submit
+        self._slots = slots
+        self._acknowledge = acknowledge
+        self._backlog = Backlog()
+        self._sizer = JobSizer()
+        self._under_way: set[Job] = set()
+        self._places = list(range(claims.PLACES))
+        self._sequence = count(1)
+        self._lock = threading.RLock()
+        self._open = False
+        self._pumping = False
+        self.counts: Counter[str] = Counter()
+
+    @property
+    def has_room(self) -> bool:
+        """True while more should be taken from the broker: what waits here is bounded by what the pool runs soon."""
+        return self._open and len(self._backlog) < self._slots() * min(MAX_JOB, 2 * self._sizer.widest())
+
+    def open(self) -> None:
+        """Begin, or go on, handing over."""
+        with self._lock:
+            self._open = True
+            self._pump()
+
+    def received(self, key: Key, items: tuple[bytes, ...], delivery: Delivery) -> None:
+        """Take messages of one channel from the broker."""
+        with self._lock:
+            self._backlog.add(key, items, delivery)
+            self._pump()
+
+    def accepted(self, job: Job) -> None:
+        """Take note that a process of the pool has begun a job: from now on its messages are this worker's."""
+        with self._lock:
+            if not job.accepted and not job.settled:
+                self._own(job)
+
+    def finished(self, job: Job, outcome: Outcome | None) -> None:
+        """Take note of what became of a job; None if it was lost with its process."""
+        with self._lock:
+            self._places.append(job.claim[0])
+            if job.settled:
+                return
+            if not job.accepted:  # the event loop calls back in no particular order
+                self._own(job)
+            self._settle(job)
+            if outcome is not None:
+                self._sizer.learn(job.key, outcome.ran, outcome.seconds)
+                self.counts["ran"] += outcome.ran
+                self.counts["failed"] += outcome.failed
+                self.counts.update(outcome.dropped)
+            else:
+                self.counts["lost"] += len(job.items)
+                logger.error("%d messages of %s were lost with the process that ran them", len(job.items), job.key[1])
+            self._pump()
+
+    def close(self) -> None:
+        """Stop handing over, and find out which jobs have begun: the others are put back."""
+        with self._lock:
+            self._open = False
+            for job in list(self._under_way):
+                if job.accepted:
+                    continue
+                if claims.withdraw(*job.claim):
+                    self._backlog.put_back(job)
+                else:
+                    self._own(job)
+                # the pool may have dropped it already, and would then never call back
+                self._settle(job)
+
+    def forget_unowned(self) -> None:
+        """Drop what the broker will deliver again on a new connection."""
+        with self._lock:
+            self._backlog.forget_unowned()
+
+    def drain(self) -> dict[Key, list[bytes]]:
+        """Return everything that this worker owns and will not run."""
+        with self._lock:
+            self._backlog.forget_unowned()
+            return self._backlog.drain()
+
+    def _pump(self) -> None:
+        if self._pumping:  # solo runs a job within submit, which calls back here
+            return
+        self._pumping = True
+        try:
+            while self._open and self._places and len(self._under_way) < self._slots():
+                job = self._backlog.take(self._sizer)
+                if job is None:
+                    return
+                job.claim = (self._places.pop(), next(self._sequence))
+                self._under_way.add(job)
+                self._submit(job)
+        finally:
+            self._pumping = False
+
+    def _own(self, job: Job) -> None:
+        job.accepted = True
+        fresh = tuple({delivery: None for delivery in job.deliveries if not delivery.owned})
+        for delivery in fresh:
+            delivery.owned = True
+        if fresh:
+            self._acknowledge(fresh)
+
+    def _settle(self, job: Job) -> None:
+        job.settled = True
+        self._under_way.discard(job)

@@ -1,0 +1,35 @@
+"""`install(app)`: the one line that a project with a Celery app adds."""
+
+from celery import Celery
+from click import Option
+
+from channelcelery.broker.connection import use_app
+
+__all__ = ["install"]
+
+# by name: the interface process imports the project's Celery app too, and must not thereby import routing
+_WORKER_STEP = "channelcelery.worker.preflight:Preflight"
+_CONSUMER_STEP = "channelcelery.worker.bootstep:ChannelsStep"
+
+
+def install(app: Celery) -> Celery:
+    """Make the workers of an app run consumers, and its broker hold the channels; twice is as good as once.
+
+    Args:
+        app: the project's Celery app.
+
+    Returns:
+        The app.
+    """
+    use_app(app)
+    app.steps["worker"].add(_WORKER_STEP)
+    app.steps["consumer"].add(_CONSUMER_STEP)
+    options = app.user_options["worker"]
+    if not any("--only-channels" in option.opts for option in options):
+        options.add(_option("--only-channels", "Run only channels that match this glob; may be repeated."))
+        options.add(_option("--exclude-channels", "Don't run channels that match this glob; may be repeated."))
+    return app
+
+
+def _option(name: str, text: str) -> Option:
+    return Option([name], multiple=True, help=text)

@@ -1,0 +1,92 @@
+"""What must be right before a worker starts: settings, routing, the pool, and a broker that others can reach."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+import django
+from celery import bootsteps
+from celery.concurrency import get_implementation
+from celery.signals import worker_process_shutdown
+from click import ClickException
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
+
+from channelcelery.broker.connection import require_shared
+from channelcelery.broker.publisher import queue_name
+from channelcelery.core.backlog import Key
+from channelcelery.exceptions import InvalidChannelLayerError
+from channelcelery.layers import channel_layers
+from channelcelery.routing import get_router
+
+__all__ = ["POOLS", "Preflight", "queues_to_consume"]
+
+#: The pools that are tested; another may lose messages at its end.
+POOLS = ("prefork", "threads", "solo")
+
+
+class Preflight(bootsteps.Step):
+    """Refuses a worker that could not do its work, with the reason, before anything is started."""
+
+    def __init__(
+        self,
+        worker: Any,
+        only_channels: Sequence[str] = (),
+        exclude_channels: Sequence[str] = (),
+        channels_embedded: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        try:
+            if not apps.ready:
+                django.setup()
+            for alias in channel_layers:
+                if not channels_embedded:
+                    require_shared(channel_layers.config(alias), "celery worker")
+            queues_to_consume(only_channels, exclude_channels)
+            _check_pool(worker.pool_cls)
+            if worker.loglevel and worker.loglevel <= logging.DEBUG:
+                # Celery's -l reaches the root logger only, and LOGGING often pins "django"
+                logging.getLogger("django.channels").setLevel(logging.DEBUG)
+        except (InvalidChannelLayerError, ImproperlyConfigured) as error:
+            raise ClickException(str(error)) from error
+        worker_process_shutdown.connect(_close_layers)
+        super().__init__(worker, **kwargs)
+
+
+def _close_layers(**kwargs: Any) -> None:
+    # prefork's processes end without Python's own farewell
+    channel_layers.close()
+
+
+def _check_pool(pool: Any) -> None:
+    tested = {get_implementation(name) for name in POOLS}
+    if get_implementation(pool) not in tested:
+        raise ImproperlyConfigured(
+            f"channels are tested on the pools {', '.join(POOLS)}, not on {pool}: use -P {POOLS[0]}"
+        )
+
+
+def queues_to_consume(only: Sequence[str], exclude: Sequence[str]) -> Mapping[str, Key]:
+    """Return the queues that a worker reads: those of all routed channels, filtered by globs (item 88).
+
+    Args:
+        only: globs of channels to run; empty means all.
+        exclude: globs of channels not to run, taken from these.
+
+    Returns:
+        Queue name -> (alias, channel).
+
+    Raises:
+        ImproperlyConfigured: no channel is left.
+    """
+    queues = {}
+    for alias in channel_layers:
+        prefix = channel_layers.config(alias).prefix
+        for channel in sorted(get_router(alias).channels):
+            chosen = not only or any(fnmatchcase(channel, glob) for glob in only)
+            if chosen and not any(fnmatchcase(channel, glob) for glob in exclude):
+                queues[queue_name(prefix, channel)] = (alias, channel)
+    if not queues and len(list(channel_layers)):
+        raise ImproperlyConfigured("no channel is left to run: check --only-channels and --exclude-channels")
+    return queues

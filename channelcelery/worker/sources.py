@@ -1,0 +1,187 @@
+"""Reading normal channels from the broker, in the two ways that brokers allow.
+
+RabbitMQ keeps a record of what it delivered: a bounded number of messages is under way and each is acknowledged when
+the pool has begun it. Kombu's own transports (Redis, memory) would spend more on such a record than on the message:
+there a message is taken only while there is room for it, and is this worker's from then on.
+"""
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from kombu import Connection, Consumer, Message, Queue
+from kombu.transport.virtual import Channel as VirtualChannel
+
+from channelcelery.core.acks import AckWindow
+from channelcelery.core.backlog import Delivery, Key
+from channelcelery.core.envelope import decode_batch
+from channelcelery.exceptions import InvalidEnvelope
+
+__all__ = ["AmqpSource", "Received", "Source", "VirtualSource", "make_source"]
+
+logger = logging.getLogger("django.channels.worker")
+
+#: Takes a channel's messages: (alias, channel), items, delivery.
+Received = Callable[[Key, tuple[bytes, ...], Delivery], None]
+
+#: Unacknowledged broker messages of all queues together; each may carry a batch.
+BUDGET = 64
+#: Ids of messages that were acknowledged lately, to recognise one whose acknowledgement was lost with the connection.
+REMEMBERED = 4_096
+
+
+class Source(Protocol):
+    """Where a worker's messages come from."""
+
+    def consume(self, queues: Mapping[str, Key]) -> None:
+        """Start: queue names -> (alias, channel)."""
+
+    def watch(self, connection: Connection, hub: Any) -> None:
+        """Make an event loop read what has come already."""
+
+    def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
+        """Tell the broker that messages are this worker's now."""
+
+    def close(self) -> None:
+        """Stop; what the broker keeps a record of and was not acknowledged goes back to its queue."""
+
+
+def _queues(names: Mapping[str, Key]) -> list[Queue]:
+    return [Queue(name, durable=True, routing_key=name) for name in names]
+
+
+def _decode(message: Message, key: Key, dropped: Callable[[str], None]) -> tuple[bytes, ...] | None:
+    body = message.body
+    try:
+        batch = decode_batch(body if isinstance(body, bytes) else str(body).encode("latin-1"))
+        if batch.channel != key[1]:
+            raise InvalidEnvelope(f"it was written for {batch.channel!r:.120}")
+    except (InvalidEnvelope, UnicodeEncodeError) as error:
+        dropped("unreadable")
+        logger.error("a message in the queue of %s cannot be read and is dropped: %s", key[1], error)
+        return None
+    return batch.items
+
+
+class AmqpSource:
+    """Reads from a broker that keeps a record of deliveries.
+
+    Args:
+        amqp_channel: a Kombu channel of the worker's connection, for this source alone.
+        received: takes what was read.
+        dropped: counts what could not be read, by reason.
+        seen: ids of messages that were acknowledged; shared by the sources of one worker's successive connections.
+    """
+
+    def __init__(
+        self, amqp_channel: Any, received: Received, dropped: Callable[[str], None], seen: OrderedDict[str, None]
+    ) -> None:
+        self._amqp_channel = amqp_channel
+        self._received = received
+        self._dropped = dropped
+        self._seen = seen
+        self._window = AckWindow()
+        self._queues: Mapping[str, Key] = {}
+        self._consumer: Consumer | None = None
+
+    def consume(self, queues: Mapping[str, Key]) -> None:
+        """Start, with a share of the budget for each queue, since the broker counts per consumer."""
+        self._queues = queues
+        self._consumer = Consumer(
+            self._amqp_channel,
+            queues=_queues(queues),
+            on_message=self._on_message,
+            prefetch_count=max(1, BUDGET // max(1, len(queues))),
+            auto_declare=True,
+        )
+        self._consumer.consume()
+
+    def watch(self, connection: Connection, hub: Any) -> None:
+        """Read once more: deliveries that came with the answers to `consume` lie in the client's buffer, unseen."""
+        hub.call_soon(connection.transport.on_readable, connection.connection, hub)
+
+    def _on_message(self, message: Message) -> None:
+        key = self._queues[message.delivery_info["routing_key"]]
+        tag = int(message.delivery_tag or 0)
+        delivery = Delivery(tag, str(message.properties.get("message_id") or ""))
+        self._window.delivered(tag)
+        items = _decode(message, key, self._dropped)
+        known = message.delivery_info.get("redelivered") and delivery.message_id in self._seen
+        if items is None or known:
+            self.acknowledge([delivery])
+            return
+        self._received(key, items, delivery)
+
+    def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
+        """Send as few acknowledgements as settle these deliveries."""
+        for delivery in deliveries:
+            if delivery.message_id:
+                self._seen[delivery.message_id] = None
+        while len(self._seen) > REMEMBERED:
+            self._seen.popitem(last=False)
+        for tag, multiple in self._window.accepted([d.tag for d in deliveries if d.tag is not None]):
+            self._amqp_channel.basic_ack(tag, multiple=multiple)
+
+    def close(self) -> None:
+        """Stop; RabbitMQ puts what was not acknowledged back in its old place."""
+        self._amqp_channel.close()
+
+
+class VirtualSource:
+    """Reads from one of Kombu's own transports, only while there is room.
+
+    Args:
+        amqp_channel: a Kombu channel of the worker's connection, for this source alone.
+        received: takes what was read.
+        dropped: counts what could not be read, by reason.
+        has_room: tells whether another message may be taken.
+    """
+
+    def __init__(
+        self,
+        amqp_channel: VirtualChannel,
+        received: Received,
+        dropped: Callable[[str], None],
+        has_room: Callable[[], bool],
+    ) -> None:
+        self._amqp_channel = amqp_channel
+        self._received = received
+        self._dropped = dropped
+        self._queues: Mapping[str, Key] = {}
+        # Kombu asks its QoS object before each pop; without acknowledgements that is the only brake there is
+        amqp_channel.qos.can_consume = has_room  # type: ignore[method-assign]
+
+    def consume(self, queues: Mapping[str, Key]) -> None:
+        """Start, without acknowledgements."""
+        self._queues = queues
+        Consumer(self._amqp_channel, queues=_queues(queues), on_message=self._on_message, no_ack=True).consume()
+
+    def watch(self, connection: Connection, hub: Any) -> None:
+        """Nothing to do: these transports hide nothing from the loop."""
+
+    def _on_message(self, message: Message) -> None:
+        key = self._queues[message.delivery_info["routing_key"]]
+        items = _decode(message, key, self._dropped)
+        if items is not None:
+            self._received(key, items, Delivery(None, owned=True))
+
+    def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
+        """Nothing to tell: a message that was taken is out of its queue."""
+
+    def close(self) -> None:
+        """Stop; a message that was on its way is still received."""
+        self._amqp_channel.close()
+
+
+def make_source(
+    amqp_channel: Any,
+    received: Received,
+    dropped: Callable[[str], None],
+    has_room: Callable[[], bool],
+    seen: OrderedDict[str, None],
+) -> Source:
+    """Return the source that fits the transport."""
+    if isinstance(amqp_channel, VirtualChannel):
+        return VirtualSource(amqp_channel, received, dropped, has_room)
+    return AmqpSource(amqp_channel, received, dropped, seen)
