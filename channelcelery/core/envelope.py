@@ -6,7 +6,7 @@ that a worker's main process can hand items on without reading them. An *item* i
 version, so that workers and interfaces can be upgraded in either order.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ import msgpack
 from channelcelery.exceptions import InvalidContent, InvalidEnvelope, MessageTooLarge
 
 __all__ = [
+    "MAX_DEPTH",
     "VERSION",
     "Batch",
     "Item",
@@ -24,9 +25,19 @@ __all__ = [
     "encode_batch",
     "encode_content",
     "encode_item",
+    "unpack",
 ]
 
 VERSION = 1
+
+#: How deep a message's dicts and lists may be nested, the message itself included. msgpack writes deeper than it reads,
+#: and Python's own functions (copying, comparing, printing) give up at less than a thousand.
+MAX_DEPTH = 100
+
+_RULE = "a message holds bytes, text, 64-bit integers, floats, lists, dicts with text keys, booleans and None"
+
+_LEAVES = frozenset({str, bytes, int, float, bool, type(None)})
+_EXTENSIONS = (msgpack.ExtType, msgpack.Timestamp)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +74,49 @@ def encode_content(content: object, limit: int) -> bytes:
     """
     if not isinstance(content, dict):
         raise InvalidContent(f"a message is a dict, not {type(content).__name__}: send {{'text': …}}")
-    for key in content:
-        if not isinstance(key, str):
-            raise InvalidContent(f"a message's keys are text: {key!r} is {type(key).__name__}")
+    _check_shape(content, limit)
     try:
         packed: bytes = msgpack.packb(content)
     except (TypeError, ValueError, OverflowError) as error:
-        raise InvalidContent(
-            "a message holds bytes, text, 64-bit integers, floats, lists, dicts with text keys, booleans and None: "
-            f"{error}"
-        ) from error
+        raise InvalidContent(f"{_RULE}: {error}") from error
     if len(packed) > limit:
         raise MessageTooLarge(len(packed), limit)
     return packed
+
+
+def _check_shape(content: dict[Any, Any], limit: int) -> None:
+    """Refuse what msgpack would write although it cannot be read again.
+
+    It goes level by level rather than by recursion, and ends at the limit: every value takes a byte at least, and a few
+    nested lists can unfold to more values than memory holds.
+    """
+    level: list[Any] = [content]
+    seen = 0
+    for _ in range(MAX_DEPTH):
+        below: list[Any] = []
+        for value in level:
+            inside: Any = ()
+            if isinstance(value, dict):
+                _check_keys(value)
+                inside = value.values()
+            elif isinstance(value, _EXTENSIONS):  # an ExtType is a tuple, too
+                raise InvalidContent(f"{_RULE}: not {type(value).__name__}")
+            elif isinstance(value, list | tuple):
+                inside = value
+            seen += len(inside)
+            if seen > limit:
+                raise MessageTooLarge(seen, limit)
+            below += [each for each in inside if type(each) not in _LEAVES]
+        if not below:
+            return
+        level = below
+    raise InvalidContent(f"a message's dicts and lists are nested at most {MAX_DEPTH} deep: send a flatter one")
+
+
+def _check_keys(fields: dict[Any, Any]) -> None:
+    for key in fields:
+        if not isinstance(key, str):
+            raise InvalidContent(f"a message's keys are text: {key!r:.200} is {type(key).__name__}")
 
 
 def encode_item(content: bytes, deadline: int) -> bytes:
@@ -101,9 +142,9 @@ def decode_batch(body: bytes) -> Batch:
     Raises:
         InvalidEnvelope: it was not written by `encode_batch` of this version or the next.
     """
-    fields = _unpack(body)
+    fields = decode_content(body)
     version, channel, items = fields.get("v"), fields.get("c"), fields.get("m")
-    if not isinstance(version, int) or not 1 <= version <= VERSION + 1:
+    if type(version) is not int or not 1 <= version <= VERSION + 1:
         raise InvalidEnvelope(f"version {version!r}, where 1 to {VERSION + 1} can be read")
     if not isinstance(channel, str) or not isinstance(items, list) or not all(isinstance(i, bytes) for i in items):
         raise InvalidEnvelope("the channel or the items are missing")
@@ -116,7 +157,7 @@ def decode_item(item: bytes) -> Item:
     Raises:
         InvalidEnvelope: it was not written by `encode_item`.
     """
-    fields = _unpack(item)
+    fields = decode_content(item)
     content, deadline = fields.get("b"), fields.get("d")
     if not isinstance(content, dict) or not isinstance(deadline, int):
         raise InvalidEnvelope("the content or the deadline is missing")
@@ -129,18 +170,31 @@ def decode_content(packed: bytes) -> dict[str, Any]:
     Raises:
         InvalidEnvelope: it is no encoded dict.
     """
-    return _unpack(packed)
+    content = unpack(packed)
+    if not isinstance(content, dict):
+        raise InvalidEnvelope(f"a map was expected, not {type(content).__name__}")
+    return content
 
 
-def _unpack(data: bytes) -> dict[str, Any]:
+def unpack(data: bytes) -> Any:
+    """Read msgpack as this module writes it: maps with text keys, no extension types.
+
+    Raises:
+        InvalidEnvelope: it is something else.
+    """
     try:
-        fields = msgpack.unpackb(data, strict_map_key=True, ext_hook=_refuse_extension)
+        # timestamps, which we never write, pass by ext_hook: 1 makes them floats, which are values like others
+        return msgpack.unpackb(data, object_hook=_text_keys, ext_hook=_refuse_extension, timestamp=1)
     except (ValueError, TypeError, RecursionError, msgpack.exceptions.StackError) as error:
         # msgpack's own errors and UnicodeDecodeError are ValueErrors
         raise InvalidEnvelope(f"not msgpack as we write it: {type(error).__name__}") from error
-    if not isinstance(fields, Mapping):
-        raise InvalidEnvelope(f"a map was expected, not {type(fields).__name__}")
-    return dict(fields)
+
+
+def _text_keys(fields: dict[Any, Any]) -> dict[str, Any]:
+    for key in fields:
+        if not isinstance(key, str):
+            raise ValueError(f"a key that is {type(key).__name__}")
+    return fields
 
 
 def _refuse_extension(code: int, data: bytes) -> None:
