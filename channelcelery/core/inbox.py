@@ -16,7 +16,7 @@ from typing import Any
 
 import msgpack
 
-from channelcelery.core.envelope import decode_content
+from channelcelery.core.envelope import decode_content, unpack
 from channelcelery.exceptions import InvalidEnvelope
 
 __all__ = ["Entry", "GroupEntry", "JoinEntry", "LeaveEntry", "RepliesEntry", "decode_entry", "encode_replies"]
@@ -89,15 +89,12 @@ def decode_entry(fields: Mapping[bytes, bytes]) -> Entry:
         if (group := fields.get(b"l")) is not None:
             return LeaveEntry(group.decode("ascii"), fields[b"k"].decode("ascii"))
     except (KeyError, UnicodeDecodeError) as error:
-        raise InvalidEnvelope(f"an inbox entry lacks a field: {error!r}") from error
+        raise InvalidEnvelope(f"an inbox entry lacks a field: {error!r:.200}") from error
     raise InvalidEnvelope(f"an inbox entry of an unknown kind, with fields {sorted(fields)!r:.200}")
 
 
 def _decode_replies(packed: bytes) -> tuple[tuple[str, dict[str, Any]], ...]:
-    try:
-        flat = msgpack.unpackb(packed, strict_map_key=True)
-    except (ValueError, TypeError, RecursionError, msgpack.exceptions.StackError) as error:
-        raise InvalidEnvelope(f"replies that are not msgpack: {type(error).__name__}") from error
+    flat = unpack(packed)
     if not isinstance(flat, list) or len(flat) % 2:
         raise InvalidEnvelope("replies that are not pairs")
     pairs = tuple(zip(flat[::2], flat[1::2], strict=True))

@@ -260,9 +260,10 @@ def _read(decode: Callable[[bytes], object], data: bytes) -> None:
     try:
         read = decode(data)
     except InvalidEnvelope as error:
-        assert str(error)
-        assert len(str(error)) < 500
-        return
+        read, said = None, str(error)
+    else:
+        said = "read"
+    assert 0 < len(said) < 500
     # what could be read can be sent on
     if isinstance(read, envelope.Item):
         read = read.content

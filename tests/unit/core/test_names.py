@@ -1,4 +1,4 @@
-"""Names of channels and groups (items 17 to 21), and defect 11 of Channels 1.1.8: no trailing newline, no other digits."""
+"""Names of channels and groups (items 17 to 21; defect 11 of Channels 1.1.8: trailing newline, non-ASCII digits)."""
 
 import re
 from collections.abc import Callable
