@@ -1,0 +1,37 @@
+"""The interface for any ASGI server, with nothing set but DJANGO_SETTINGS_MODULE:
+
+    uvicorn channelcelery.asgi:application --ws websockets-sansio --host 127.0.0.1 --port 8000 \\
+        --ws-max-size 2097152 --ws-per-message-deflate false --no-server-header --no-access-log
+
+`manage.py runinterface` is the same in short. `--ws-max-size` is what the server itself takes: leave it above
+CONFIG["frame_size"], which the application enforces on any server.
+"""
+
+import django
+from django.apps import apps
+
+from channelcelery.conf import DEFAULT_CHANNEL_LAYER
+from channelcelery.interface.app import InterfaceApplication
+from channelcelery.layers.layer import ChannelLayer
+
+__all__ = ["application", "get_channel_layer"]
+
+#: Cheap to import: settings are read and Redis is reached when a server starts it.
+application = InterfaceApplication()
+
+
+def get_channel_layer(alias: str = DEFAULT_CHANNEL_LAYER) -> ChannelLayer:
+    """Set Django up if need be, and return a layer (Channels 1.x, item 46).
+
+    Args:
+        alias: the layer's alias in CHANNEL_LAYERS.
+
+    Raises:
+        KeyError: CHANNEL_LAYERS has no such alias.
+        InvalidChannelLayerError: its entry is wrong.
+    """
+    if not apps.ready:
+        django.setup()
+    from channelcelery.layers import channel_layers
+
+    return channel_layers[alias]

@@ -1,0 +1,136 @@
+"""`InterfaceApplication`: the ASGI application that holds sockets and runs no consumer, route or view."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import django
+from django.apps import apps
+from django.conf import settings
+
+from channelcelery.conf import DEFAULT_CHANNEL_LAYER, LayerConfig
+from channelcelery.interface.events import Receive, Scope, Send
+from channelcelery.interface.faults import Faults, logger
+from channelcelery.interface.http import HttpApplication, http_application
+from channelcelery.interface.intake import Intake
+from channelcelery.interface.node import Node
+from channelcelery.interface.origins import origins_of
+from channelcelery.interface.session import Surroundings
+from channelcelery.interface.websocket import serve_websocket
+
+__all__ = ["InterfaceApplication"]
+
+#: Seconds for the publisher to publish what waits when the process ends.
+_PUBLISHER_GRACE = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    around: Surroundings
+    node: Node
+    intake: Intake
+    http: HttpApplication
+
+
+class InterfaceApplication:
+    """An ASGI application for any server; nothing is read or opened before the first call.
+
+    Servers that speak the lifespan protocol open it at their start and close it at their end; with others it opens at
+    the first connection.
+
+    Args:
+        alias: the layer's alias in CHANNEL_LAYERS.
+        allow_local: whether queues and replies may be in this process's memory, since its worker is in it too.
+    """
+
+    def __init__(self, alias: str = DEFAULT_CHANNEL_LAYER, *, allow_local: bool = False) -> None:
+        self.alias = alias
+        self._allow_local = allow_local
+        self._faults = Faults()
+        self._running: _Running | None = None
+
+    @property
+    def dropped(self) -> Counter[str]:
+        """Counts by reason of what was dropped, refused or survived."""
+        return self._faults.dropped
+
+    def check(self) -> LayerConfig:
+        """Set Django up if need be, and return the layer's settings if they are fit for an interface process.
+
+        Raises:
+            KeyError: CHANNEL_LAYERS has no such alias.
+            InvalidChannelLayerError: its entry is wrong, or the process could not reach any other.
+        """
+        if not apps.ready:
+            django.setup()
+        from channelcelery.broker.connection import require_shared
+        from channelcelery.layers import channel_layers
+
+        config = channel_layers.config(self.alias)
+        if not self._allow_local:
+            require_shared(config, "the interface")
+        return config
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection, or the lifespan."""
+        match scope["type"]:
+            case "websocket":
+                await serve_websocket(self._run().around, scope, receive, send)
+            case "http":
+                await self._run().http(scope, receive, send)
+            case "lifespan":
+                await self._live(receive, send)
+            case other:
+                raise ValueError(f"an ASGI connection of type {other!r} cannot be served")
+
+    def _run(self) -> _Running:
+        """Open what is not open yet. It waits for nothing, so that two connections cannot open it twice."""
+        if self._running is None:
+            self._running = self._open()
+        return self._running
+
+    def _open(self) -> _Running:
+        config = self.check()
+        # imported here, since they bring Redis and Kombu along
+        from channelcelery.broker.thread import PublisherThread
+        from channelcelery.layers import channel_layers
+
+        layer = channel_layers[self.alias]
+        http = http_application(config)
+        publisher = PublisherThread(layer.publisher, config)
+        intake = Intake(config, publisher, self._faults)
+        node = Node(layer, intake, self._faults)
+        around = Surroundings(
+            config=config,
+            node=node,
+            hub=node.hub,
+            intake=intake,
+            faults=self._faults,
+            origins=origins_of(config),
+            subprotocols=tuple(getattr(settings, "CHANNELS_WS_PROTOCOLS", ())),
+        )
+        publisher.start()
+        node.start()
+        return _Running(around, node, intake, http)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()  # "lifespan.startup"
+        try:
+            self._run()
+        except Exception as error:  # the server ends, and says why
+            logger.critical("the interface cannot start: %s", error, exc_info=True)
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()  # "lifespan.shutdown"
+        await self.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def close(self) -> None:
+        """Close every socket, publish what waits and leave nothing behind; takes a few seconds at most."""
+        running, self._running = self._running, None
+        if running is None:
+            return
+        await running.node.close()
+        await running.intake.stop(_PUBLISHER_GRACE)
+        if self.dropped:
+            logger.info("dropped or refused until the end: %s", dict(self.dropped))

@@ -1,0 +1,176 @@
+"""The hub: the sockets that this process holds, the groups they are in, and the fan-out to them.
+
+It is the authority on both; what Redis keeps is a copy, brought up to date by `Changes`. All of it runs on the event
+loop, and nothing in it waits.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
+
+from channelcelery.core.inbox import Entry, GroupEntry, JoinEntry, LeaveEntry, RepliesEntry
+from channelcelery.core.membership import Changes, Memberships
+from channelcelery.core.websocket import State, decide
+from channelcelery.interface.events import Plan, plan_of
+from channelcelery.interface.faults import Faults
+
+__all__ = ["Hub", "LocalSocket"]
+
+#: Sockets written to before a fan-out lets others have a turn.
+_SLICE = 256
+
+
+class LocalSocket(Protocol):
+    """A socket as the hub sees it; none of this waits."""
+
+    @property
+    def token(self) -> str:
+        """What names it within this process."""
+
+    @property
+    def path(self) -> str:
+        """The path that it was opened at."""
+
+    @property
+    def state(self) -> State:
+        """How far it has come."""
+
+    def deliver(self, reply: Mapping[str, Any]) -> None:
+        """Do what a reply asks for."""
+
+    def execute(self, plan: Plan) -> None:
+        """Do what was planned for a socket in its state."""
+
+    def close(self, code: int, *, quietly: bool = False) -> None:
+        """Close or refuse it; quietly, if another process tells consumers that it ended."""
+
+    def sweep(self) -> None:
+        """End the connection if its client holds it up."""
+
+    def end(self) -> None:
+        """Let go of it, whatever its server and client still wait for."""
+
+
+class Hub:
+    """Holds the sockets of one interface process.
+
+    Args:
+        faults: where what cannot be delivered is counted.
+        changed: called after every change that Redis has to be told of.
+    """
+
+    def __init__(self, faults: Faults, changed: Callable[[], None]) -> None:
+        self.changes = Changes()
+        self._faults = faults
+        self._changed = changed
+        self._sockets: dict[str, LocalSocket] = {}
+        self._memberships = Memberships()
+
+    def __len__(self) -> int:
+        return len(self._sockets)
+
+    def add(self, socket: LocalSocket) -> None:
+        """Hold a socket: what is sent to its reply channel reaches it from now on."""
+        self._sockets[socket.token] = socket
+        self.changes.open(socket.token, socket.path)
+        self._changed()
+
+    def remove(self, token: str) -> None:
+        """Let a socket go, and leave every group for it."""
+        if self._sockets.pop(token, None) is not None:
+            self.changes.close(token, self._memberships.remove(token))
+            self._changed()
+
+    def channels(self) -> dict[str, str]:
+        """Return token -> path of every socket, as of now."""
+        return {token: socket.path for token, socket in self._sockets.items()}
+
+    def groups(self) -> dict[str, tuple[str, ...]]:
+        """Return group -> tokens of its local members, as of now."""
+        return self._memberships.snapshot()
+
+    def apply(self, entry: Entry) -> Iterator[None]:
+        """Do what an inbox entry says, pausing between slices of a large fan-out; never raises.
+
+        Args:
+            entry: the next one; entries are applied one after the other, in order.
+        """
+        match entry:
+            case RepliesEntry(replies):
+                for token, reply in replies:
+                    self._deliver(token, reply)
+            case GroupEntry(group, content):
+                yield from self._fan_out(group, content)
+            case JoinEntry(group, token):
+                self._join(group, token)
+            case LeaveEntry(group, token):
+                self._memberships.leave(group, token)
+
+    def _deliver(self, token: str, reply: Mapping[str, Any]) -> None:
+        if (socket := self._sockets.get(token)) is None:
+            # its client is gone (item 63)
+            self._faults.note("socket_gone", "a reply came for a socket that is gone", level=logging.DEBUG)
+            return
+        try:
+            socket.deliver(reply)
+        except Exception:  # one socket must not end the others
+            self._blame(socket)
+
+    def _join(self, group: str, token: str) -> None:
+        if token in self._sockets:
+            self._memberships.join(group, token)
+        else:
+            # it closed while the join was under way: nobody else will end this membership
+            self.changes.leave([(group, token)])
+            self._changed()
+
+    def _fan_out(self, group: str, content: Mapping[str, Any]) -> Iterator[None]:
+        members = tuple(self._memberships.members(group))
+        if not members:
+            return
+        decided = decide(State.OPEN, content)
+        if isinstance(decided, str):
+            self._faults.note("bad_reply", "a send to the group %.100a was dropped: %s", group, decided)
+            return
+        plan = plan_of(decided)
+        for number, token in enumerate(members, 1):
+            if (socket := self._sockets.get(token)) is not None:
+                try:
+                    if socket.state is State.OPEN:
+                        socket.execute(plan)
+                    else:
+                        socket.deliver(content)
+                except Exception:
+                    self._blame(socket)
+            if not number % _SLICE:
+                yield
+
+    def _blame(self, socket: LocalSocket) -> None:
+        text = "the socket of %.200a raised, the message to it is lost"
+        self._faults.note("socket_error", text, socket.path, level=logging.ERROR, trace=True)
+
+    def close_all(self, code: int) -> None:
+        """Close every socket; each is removed when its connection ends."""
+        for socket in tuple(self._sockets.values()):
+            socket.close(code)
+
+    def abandon(self, code: int) -> None:
+        """Close every socket and forget it at once, since others have cleared its name and groups.
+
+        Those that Redis knew of close quietly: who cleared up tells consumers that they ended.
+        """
+        unknown = self.changes.take().opened
+        sockets, self._sockets = self._sockets, {}
+        self._memberships.clear()
+        for token, socket in sockets.items():
+            socket.close(code, quietly=token not in unknown)
+
+    def sweep(self) -> None:
+        """End connections that their clients hold up."""
+        for socket in tuple(self._sockets.values()):
+            socket.sweep()
+
+    def end_all(self) -> None:
+        """Let go of every socket that is still there."""
+        for socket in tuple(self._sockets.values()):
+            socket.end()

@@ -1,0 +1,240 @@
+"""The node: how one interface process is known to the others, and how what they send reaches its hub."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from channelcelery.exceptions import LayerUnavailable
+from channelcelery.interface.faults import Faults, logger
+from channelcelery.interface.hub import Hub
+from channelcelery.interface.intake import Intake
+from channelcelery.layers.base import Beat, Inbox
+from channelcelery.layers.layer import ChannelLayer
+
+__all__ = ["Node"]
+
+#: Seconds between tries while Redis is away, at first and at most.
+_FIRST_PAUSE, _LAST_PAUSE = 0.05, 1.0
+#: Seconds that changes of connections are gathered before Redis is told.
+_GATHER = 0.02
+#: Seconds that one turn of the event loop spends on deliveries.
+_TURN = 0.01
+#: Heartbeats between two looks for dead nodes and held-up sockets.
+_BEATS_PER_SWEEP = 5
+#: Seconds for sockets, and for Redis, to take note that this process ends.
+_LAST_WORDS = 0.8
+#: The close code of a process that goes down or begins anew (the registry of RFC 6455, section 11.7).
+_SERVICE_RESTART = 1012
+
+
+class _TakenForDead(Exception):
+    """Others cleared this node: it must take a new name."""
+
+
+class Node:
+    """Keeps a hub in touch with Redis, however often Redis goes away, loses its data or takes the process for dead.
+
+    Args:
+        layer: whose node it is.
+        intake: takes the disconnects of dead nodes' connections.
+        faults: where faults are counted.
+    """
+
+    def __init__(self, layer: ChannelLayer, intake: Intake, faults: Faults) -> None:
+        self.hub = Hub(faults, self._record_soon)
+        self._layer = layer
+        self._intake = intake
+        self._faults = faults
+        self._inbox: Inbox = layer.make_inbox(layer.new_node())
+        self._reachable = self._opened = self._closing = self._lost = False
+        # a beat, a rebuild and a record each say what the state is: never two at once
+        self._telling = asyncio.Lock()
+        self._life: asyncio.Task[None] | None = None
+        self._recorder: asyncio.Task[None] | None = None
+        self._reaper: asyncio.Task[None] | None = None
+
+    @property
+    def name(self) -> str:
+        """Its part of reply channels' names."""
+        return self._inbox.node
+
+    @property
+    def ready(self) -> bool:
+        """Whether replies can reach it."""
+        return self._opened and self._reachable and not self._closing
+
+    def start(self) -> None:
+        """Begin to open the node, in the background: Redis may be down, and sockets are refused until it is not."""
+        self._life = asyncio.get_running_loop().create_task(self._live())
+
+    async def _live(self) -> None:
+        while True:
+            await self._open()
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._read())
+                    tasks.create_task(self._give_signs())
+            except* _TakenForDead:
+                pass
+            await self._begin_anew()
+
+    async def _open(self) -> None:
+        await self._persist(self._inbox.open)
+        self._opened = True
+        logger.info("the channel layer %r is reached, sockets are taken", self._layer.alias)
+
+    async def _persist(self, call: Callable[[], Awaitable[None]]) -> None:
+        """Call until it succeeds, waiting longer and longer."""
+        pause = _FIRST_PAUSE
+        while not await self._reach(call):
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LAST_PAUSE)
+
+    async def _reach(self, call: Callable[[], Awaitable[None]]) -> bool:
+        """Call, take note of whether Redis could be reached, and tell; no failure but the node's death is passed on."""
+        try:
+            await call()
+        except LayerUnavailable as error:
+            self._reachable = False
+            self._faults.note("layer_unavailable", "%s Sockets stay open; new ones get 503.", error)
+        except _TakenForDead:
+            raise
+        except Exception:  # whatever it is, the sockets must outlive it
+            self._reachable = False
+            text = "the channel layer's Redis could not be spoken to; trying again"
+            self._faults.note("layer_error", text, level=logging.ERROR, trace=True)
+        else:
+            self._reachable = True
+            return True
+        return False
+
+    # what others send
+
+    async def _read(self) -> None:
+        while True:
+            await self._persist(self._read_once)
+
+    async def _read_once(self) -> None:
+        if not self._reachable:
+            # what changed while Redis was away must be known before anything is read
+            await self._beat()
+        entries = await self._inbox.read()
+        loop = asyncio.get_running_loop()
+        turn_began = loop.time()
+        for entry in entries:
+            for _ in self.hub.apply(entry):
+                if loop.time() - turn_began > _TURN:
+                    await asyncio.sleep(0)
+                    turn_began = loop.time()
+            if loop.time() - turn_began > _TURN:
+                await asyncio.sleep(0)
+                turn_began = loop.time()
+
+    # what others must know
+
+    async def _give_signs(self) -> None:
+        beats = 0
+        while True:
+            await asyncio.sleep(self._layer.config.heartbeat)
+            beats += 1
+            alive = await self._reach(self._beat)
+            if beats % _BEATS_PER_SWEEP == 0:
+                self.hub.sweep()
+                if alive and self._reaper is None:
+                    self._reaper = asyncio.get_running_loop().create_task(self._reap())
+
+    async def _beat(self) -> None:
+        async with self._telling:
+            beat = await self._inbox.beat()
+            if beat is Beat.DEAD:
+                raise _TakenForDead
+            self._lost = self._lost or beat is Beat.LOST
+            if not self._lost:
+                return
+            logger.warning("the channel layer's Redis lost data: %d sockets are written again", len(self.hub))
+            # the snapshot says it all
+            self.hub.changes.take()
+            await self._inbox.rebuild(self.hub.channels(), self.hub.groups())
+            self._lost = False
+
+    def _record_soon(self) -> None:
+        if self._recorder is None and not self._closing:
+            self._recorder = asyncio.get_running_loop().create_task(self._record())
+
+    async def _record(self) -> None:
+        # bounded while Redis is away, since no socket is taken then
+        try:
+            await asyncio.sleep(_GATHER)
+            while self.hub.changes:
+                await self._persist(self._record_once)
+        finally:
+            self._recorder = None
+
+    async def _record_once(self) -> None:
+        async with self._telling:
+            taken = self.hub.changes.take()
+            try:
+                await self._inbox.record(taken.opened, taken.closed, taken.left)
+            except Exception:
+                self.hub.changes.put_back(taken)
+                raise
+
+    async def _reap(self) -> None:
+        """Say for nodes that died that their connections ended."""
+        try:
+            # in a thread, and beside the heartbeat, since there may be very many
+            orphans = await asyncio.to_thread(self._layer.replies.reap)
+        except LayerUnavailable:
+            return  # the next beat says so
+        except Exception:
+            text = "dead interface processes could not be cleared"
+            self._faults.note("reap_error", text, level=logging.ERROR, trace=True)
+            return
+        finally:
+            self._reaper = None
+        for orphan in orphans:
+            # without `order`: it runs after whatever else is under way for the connection
+            content = {"reply_channel": orphan.address.channel(), "path": orphan.path, "code": 1006}
+            self._intake.offer_late("websocket.disconnect", content)
+        if orphans:
+            logger.warning("%d connections of interface processes that died are taken for ended", len(orphans))
+
+    # ends
+
+    async def _begin_anew(self) -> None:
+        text = "others took this interface process for dead: %d sockets are closed, and it takes a new name"
+        self._faults.note("node_dead", text, len(self.hub))
+        self._opened = False
+        await _cancel(self._recorder)
+        self.hub.abandon(_SERVICE_RESTART)
+        former, self._inbox = self._inbox, self._layer.make_inbox(self._layer.new_node())
+        await self._briefly(former.close)
+
+    async def close(self) -> None:
+        """Close every socket, and remove what others know of this node; takes two seconds at most."""
+        self._closing = True
+        self.hub.close_all(_SERVICE_RESTART)
+        await self._briefly(self._until_empty)
+        self.hub.end_all()
+        await _cancel(self._life, self._recorder, self._reaper)
+        await self._briefly(self._inbox.close)
+
+    async def _until_empty(self) -> None:
+        while len(self.hub):
+            await asyncio.sleep(0.01)
+
+    async def _briefly(self, call: Callable[[], Awaitable[None]]) -> None:
+        try:
+            async with asyncio.timeout(_LAST_WORDS):
+                await call()
+        except (LayerUnavailable, TimeoutError) as error:
+            logger.info("not everything was said before the end: %s", error or "no answer in time")
+        except Exception:
+            logger.exception("not everything was said before the end")
+
+
+async def _cancel(*tasks: asyncio.Task[None] | None) -> None:
+    running = [task for task in tasks if task is not None]
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)

@@ -1,0 +1,97 @@
+"""The interface on uvicorn: the settings under which its limits hold and its sockets are cheap."""
+
+import logging
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from types import FrameType
+
+import uvicorn
+
+from channelcelery.conf import LayerConfig
+from channelcelery.interface.app import InterfaceApplication
+
+__all__ = ["Binding", "make_server", "serve"]
+
+#: Bytes of a frame that the server takes above CONFIG["frame_size"], so that it is the application that refuses it.
+_FRAME_MARGIN = 1024 * 1024
+#: Seconds for requests under way to finish when the server ends; sockets are closed at once.
+_GRACE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """Where a server listens: at a socket inherited as `fd`, else at the path `uds`, else at host and port."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    uds: str | None = None
+    fd: int | None = None
+
+    def __str__(self) -> str:
+        if self.fd is not None:
+            return f"fd:{self.fd}"
+        if self.uds is not None:
+            return f"unix:{self.uds}"
+        return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
+
+
+def make_server(
+    application: InterfaceApplication, config: LayerConfig, binding: Binding, *, access_log: bool = False
+) -> uvicorn.Server:
+    """Return a server, to be run on the main thread or awaited.
+
+    Args:
+        application: what it serves.
+        config: the layer's settings.
+        binding: where it listens.
+        access_log: whether each request is logged, with its query string.
+    """
+    return uvicorn.Server(
+        uvicorn.Config(
+            application,
+            host=binding.host,
+            port=binding.port,
+            uds=binding.uds,
+            fd=binding.fd,
+            loop="uvloop" if find_spec("uvloop") else "auto",
+            http="httptools" if find_spec("httptools") else "auto",
+            ws="websockets-sansio",
+            ws_max_size=config.frame_size + _FRAME_MARGIN,
+            ws_ping_interval=config.ping_interval,
+            ws_ping_timeout=config.ping_timeout,
+            # costs more CPU than all the rest, and memory for each socket
+            ws_per_message_deflate=False,
+            lifespan="on",
+            interface="asgi3",
+            log_config=None,
+            # uvicorn's own lines at INFO hold query strings, which may hold session keys
+            log_level=logging.INFO if access_log else logging.WARNING,
+            access_log=access_log,
+            server_header=False,
+            timeout_graceful_shutdown=_GRACE,
+        )
+    )
+
+
+def serve(server: uvicorn.Server) -> bool:
+    """Run a server on the main thread until SIGTERM or SIGINT, and tell whether it had started."""
+    with _signals_end_here():
+        server.run()
+    return server.started
+
+
+@contextmanager
+def _signals_end_here() -> Iterator[None]:
+    # uvicorn raises the signal again after it ended in order, which would make it look like a crash
+    def ignore(number: int, frame: FrameType | None) -> None:
+        return None
+
+    former = {number: signal.signal(number, ignore) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)

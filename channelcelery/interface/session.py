@@ -1,0 +1,306 @@
+"""One socket: its frames become channel messages, and what consumers reply becomes frames (Channels 1.x, section J)."""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from channelcelery.conf import LayerConfig
+from channelcelery.core.names import ReplyAddress
+from channelcelery.core.websocket import Close, Refuse, State, above_limit, decide
+from channelcelery.exceptions import ChannelFull, InvalidContent
+from channelcelery.interface.events import Event, Plan, Receive, Send, plan_of
+from channelcelery.interface.faults import Faults, logger
+from channelcelery.interface.hub import Hub
+from channelcelery.interface.intake import RETRY_INTERVAL, Intake
+from channelcelery.interface.origins import Origins
+from channelcelery.interface.outlet import Outlet
+
+__all__ = ["Holder", "Session", "Surroundings"]
+
+#: Bytes of randomness in a reply channel's name: 128 bits.
+_TOKEN_BYTES = 16
+#: Seconds for a server to report the end of a connection that we closed.
+_CLOSE_GRACE = 10.0
+#: Seconds for a client to read what the server holds for it, once the server goes down.
+_SHUTDOWN_GRACE = 0.5
+#: What a server reports when it goes down ("service restart" in the registry of RFC 6455, section 11.7).
+_SERVICE_RESTART = 1012
+
+
+class Holder(Protocol):
+    """The node that holds the sockets."""
+
+    @property
+    def name(self) -> str:
+        """Its part of reply channels' names."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether replies can reach it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every socket of a process shares.
+
+    Args:
+        config: the layer's settings.
+        node: the process's name, and whether it can be reached.
+        hub: holds the socket while it is open.
+        intake: takes its messages.
+        faults: counts what goes wrong.
+        origins: says which handshakes are answered.
+        subprotocols: those that the project speaks (CHANNELS_WS_PROTOCOLS, item 124).
+    """
+
+    config: LayerConfig
+    node: Holder
+    hub: Hub
+    intake: Intake
+    faults: Faults
+    origins: Origins
+    subprotocols: Sequence[str] = ()
+
+
+class Session:
+    """The life of one socket, from the `websocket.connect` to the `websocket.disconnect`.
+
+    Args:
+        around: what it shares with the others.
+        path: what the client opened.
+        subprotocol: what an acceptance tells the client.
+        send: the server's, for events.
+    """
+
+    __slots__ = (
+        "_answered",
+        "_around",
+        "_code",
+        "_expired",
+        "_order",
+        "_outlet",
+        "_quiet",
+        "_subprotocol",
+        "_suspect",
+        "_task",
+        "_timer",
+        "path",
+        "reply_channel",
+        "state",
+        "token",
+    )
+
+    def __init__(self, around: Surroundings, path: str, subprotocol: str | None, send: Send) -> None:
+        self.token = secrets.token_urlsafe(_TOKEN_BYTES)
+        self.reply_channel = ReplyAddress(around.node.name, self.token).channel()
+        self.path = path
+        self.state = State.CONNECTING
+        self._around = around
+        self._subprotocol = subprotocol
+        self._outlet = Outlet(send, around.config.send_buffer, around.config.send_timeout, self._blocked)
+        self._order = -1  # of the last message published
+        self._code: int | None = None
+        self._answered: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self._expired = self._quiet = self._suspect = False
+
+    def begin(self, content: dict[str, Any]) -> None:
+        """Publish the connect; only then is there anything to run, and a disconnect to publish.
+
+        Args:
+            content: the `websocket.connect` message.
+
+        Raises:
+            ChannelFull: there is no room for it.
+            InvalidContent: it cannot travel.
+        """
+        item = self._around.intake.encode(content)
+        # held first, since the answer may come at once
+        self._around.hub.add(self)
+        try:
+            self._offer("websocket.connect", item)
+        except ChannelFull:
+            self._around.hub.remove(self.token)
+            raise
+        logger.debug("WebSocket %.200a waits for an answer", self.path)
+
+    async def run(self, receive: Receive) -> None:
+        """Take what the client sends until it, the server or a consumer ends the connection.
+
+        Args:
+            receive: the server's.
+        """
+        self._task = asyncio.current_task()
+        try:
+            if self.state is State.CONNECTING:
+                self._start_timer(self._around.config.connect_timeout, self._time_out)
+            await self._read(receive)
+        except asyncio.CancelledError:
+            if not self._expired:
+                raise
+            if self._task is not None:
+                self._task.uncancel()
+        finally:
+            self._finish()
+
+    # what the client sends
+
+    async def _read(self, receive: Receive) -> None:
+        while True:
+            event = await receive()
+            if event["type"] == "websocket.disconnect":
+                self._code = self._code or event.get("code") or 1005
+                return
+            if self.state is State.CONNECTING:
+                # a client may not speak before it is answered (item 123): this frame waits, and no other is read
+                self._answered = asyncio.get_running_loop().create_future()
+                await self._answered
+            if self.state is State.OPEN:
+                await self._take(event)
+
+    async def _take(self, event: Event) -> None:
+        around, text = self._around, event.get("text")
+        key, frame = ("text", text) if text is not None else ("bytes", event["bytes"])
+        if above_limit(frame, around.config.frame_size):
+            around.faults.note("frame_size", "a client of %.200a sent a frame above CONFIG['frame_size']", self.path)
+            self.close(1009)
+            return
+        content = {"reply_channel": self.reply_channel, "path": self.path, "order": self._order + 1, key: frame}
+        try:
+            item = around.intake.encode(content)
+        except InvalidContent as error:
+            around.faults.note("frame_invalid", "a client of %.200a sent what cannot travel: %s", self.path, error)
+            self.close(1009)
+            return
+        if not await self._offer_within(item, around.config.publish_timeout):
+            around.faults.note("receive_full", "a socket of %.200a was closed: websocket.receive stays full", self.path)
+            self.close(1013)
+
+    async def _offer_within(self, item: bytes, timeout: float) -> bool:
+        """Offer until there is room, reading nothing meanwhile, so that TCP slows the client down."""
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + timeout
+        while self.state is State.OPEN:
+            try:
+                self._offer("websocket.receive", item)
+            except ChannelFull:
+                if loop.time() >= give_up:
+                    return False
+                await asyncio.sleep(RETRY_INTERVAL)
+            else:
+                break
+        return True
+
+    def _offer(self, channel: str, item: bytes) -> None:
+        self._around.intake.offer(channel, item)
+        self._order += 1
+
+    # what consumers send
+
+    def deliver(self, reply: Mapping[str, Any]) -> None:
+        """Do what a reply asks for, or log what is wrong with it (items 118 to 121)."""
+        decided = decide(self.state, reply)
+        if isinstance(decided, str):
+            self._around.faults.note("bad_reply", "a reply to a socket of %.200a was dropped: %s", self.path, decided)
+        elif decided:
+            self.execute(plan_of(decided, self._subprotocol))
+
+    def execute(self, plan: Plan) -> None:
+        """Do what was planned for a socket in this state."""
+        # the state first: a send may find out that the client is gone, and that must stay
+        if plan.state is not None:
+            self._enter(plan.state, plan.code)
+        for event, size in plan.events:
+            self._outlet.put(event, size)
+
+    def close(self, code: int, *, quietly: bool = False) -> None:
+        """Close it, or refuse it if nothing accepted it yet.
+
+        Args:
+            code: for the client, if it was accepted.
+            quietly: whether another process publishes its disconnect.
+        """
+        self._quiet = self._quiet or quietly
+        if self.state is State.OPEN:
+            self.execute(plan_of([Close(code)]))
+        elif self.state is State.CONNECTING:
+            self.execute(plan_of([Refuse()]))
+
+    def _enter(self, state: State, code: int | None) -> None:
+        if state is State.OPEN:
+            logger.debug("WebSocket %.200a was accepted", self.path)
+        elif code is None:
+            logger.info("WebSocket %.200a was refused", self.path)
+        self._stop_timer()
+        if state is State.CLOSED:
+            self._code = code or 1006
+            # not every server reports the end of what we closed
+            self._start_timer(_CLOSE_GRACE, self.end)
+        self.state = state
+        if self._answered is not None and not self._answered.done():
+            self._answered.set_result(None)
+
+    # what does not come
+
+    def _start_timer(self, seconds: float, call: Callable[[], object]) -> None:
+        self._timer = asyncio.get_running_loop().call_later(seconds, call)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _time_out(self) -> None:
+        text = "no consumer answered the handshake of %.200a within %g s: does a worker run, and a route match?"
+        self._around.faults.note("handshake_timeout", text, self.path, self._around.config.connect_timeout)
+        self.close(1013)
+
+    def _blocked(self, reason: str) -> None:
+        """Nothing can be sent any more: end the connection, whether or not the client reads."""
+        if reason == "send_failed":
+            # the server knows that the client is gone, and is about to say so
+            text = "a socket of %.200a was gone when written to"
+            self._around.faults.note(reason, text, self.path, level=logging.DEBUG)
+            self._stop_timer()
+            self._start_timer(_CLOSE_GRACE, self.end)
+            self.state = State.CLOSED
+            return
+        text = "a socket of %.200a was closed: its client does not read what it is sent (%s)"
+        self._around.faults.note(reason, text, self.path, reason)
+        was_open = self.state is State.OPEN
+        self._enter(State.CLOSED, 1013)
+        if was_open and self._outlet.last({"type": "websocket.close", "code": 1013}):
+            return
+        if not self._outlet.abort():
+            self.end()
+
+    def end(self) -> None:
+        """Let go of it, whatever its server and client still wait for."""
+        if self._task is not None and not self._expired:
+            self._expired = True
+            self._task.cancel()
+
+    def sweep(self) -> None:
+        """End a connection that the server has been closing since the last sweep, but whose client does not read."""
+        if self._suspect and self._outlet.stuck:
+            self._outlet.abort()
+        self._suspect = self._outlet.closing
+
+    def _finish(self) -> None:
+        around, code = self._around, self._code or 1006
+        self.state = State.CLOSED
+        self._task = None
+        self._stop_timer()
+        self._outlet.stop()
+        if self._outlet.stuck:
+            grace = _SHUTDOWN_GRACE if code == _SERVICE_RESTART else around.config.send_timeout
+            self._start_timer(grace, self._outlet.abort)
+        around.hub.remove(self.token)
+        if not self._quiet:
+            content = {"reply_channel": self.reply_channel, "path": self.path, "code": code, "order": self._order + 1}
+            around.intake.offer_late("websocket.disconnect", content)
+        logger.debug("WebSocket %.200a ended with %d", self.path, code)
