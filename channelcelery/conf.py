@@ -89,7 +89,11 @@ class LayerConfig:
         return self.capacity
 
 
+_IN_ENTRY = {"BACKEND", "CONFIG", "ROUTING", "TEST_CONFIG"}
 _NOT_IN_CONFIG = {"alias", "kind", "routing"}
+
+#: More seconds, bytes or messages than this are a slip, and arithmetic with them would end beyond 64 bits.
+_MOST = 10**12
 
 
 def layer_config(alias: str, settings: Mapping[str, Any]) -> LayerConfig:
@@ -104,6 +108,10 @@ def layer_config(alias: str, settings: Mapping[str, Any]) -> LayerConfig:
     """
     if not isinstance(settings, Mapping):
         raise InvalidChannelLayerError(alias, "the entry", "it must be a dict with BACKEND and CONFIG")
+    if unknown := sorted(str(key) for key in settings.keys() - _IN_ENTRY):
+        raise InvalidChannelLayerError(
+            alias, repr(unknown[0]), "no such key; there are BACKEND, CONFIG, ROUTING and TEST_CONFIG"
+        )
     backend = settings.get("BACKEND")
     if not isinstance(backend, str) or backend not in BACKENDS:
         raise InvalidChannelLayerError(
@@ -113,7 +121,8 @@ def layer_config(alias: str, settings: Mapping[str, Any]) -> LayerConfig:
             "'channelcelery.layers.InMemoryChannelLayer'",
         )
     kind = BACKENDS[backend]
-    config = settings.get("CONFIG") or {}
+    config = settings.get("CONFIG")
+    config = {} if config is None else config
     if not isinstance(config, Mapping):
         raise InvalidChannelLayerError(alias, "CONFIG", "it must be a dict")
     known = {f.name for f in fields(LayerConfig)} - _NOT_IN_CONFIG
@@ -140,28 +149,46 @@ def _read_plain(alias: str, key: str, value: Any) -> Any:
         if not isinstance(value, bool):
             raise _wrong(alias, key, f"write True or False, not {value!r}")
         return value
-    if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
-        raise _wrong(alias, key, f"write a number above 0, not {value!r}")
+    # so written that not-a-number is refused
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _MOST:
+        raise _wrong(alias, key, f"write a number above 0 and not above {_MOST:,}, not {value!r}")
     if isinstance(default, int) and not isinstance(value, int):
         raise _wrong(alias, key, f"write a whole number, not {value!r}")
     return value
 
 
 def _read_hosts(alias: str, key: str, value: Any) -> tuple[str, ...]:
-    mend = "write a list of URLs such as 'redis://127.0.0.1:6379/0' or of (host, port) pairs"
-    if isinstance(value, str) or not isinstance(value, list | tuple) or not value:
-        raise _wrong(alias, key, mend)
-    urls = []
-    for host in value:
-        if isinstance(host, str) and urlsplit(host).scheme in {"redis", "rediss", "unix"}:
-            urls.append(host)
-        elif (
-            isinstance(host, list | tuple) and len(host) == 2 and isinstance(host[0], str) and isinstance(host[1], int)
-        ):
-            urls.append(f"redis://{host[0]}:{host[1]}/0")
-        else:
-            raise _wrong(alias, key, mend)
-    return tuple(urls)
+    if isinstance(value, list | tuple) and value:
+        urls = [_url_of(host) for host in value]
+        if None not in urls:
+            return tuple(url for url in urls if url)
+    # the value is not shown: it may hold a password
+    raise _wrong(
+        alias,
+        key,
+        "write a list of URLs such as 'redis://127.0.0.1:6379/0' or of (host, port) pairs; a password in a URL is "
+        "percent-encoded",
+    )
+
+
+def _url_of(host: Any) -> str | None:
+    if isinstance(host, str):
+        try:
+            parts = urlsplit(host)
+            return host if parts.scheme in {"redis", "rediss", "unix"} and parts.port != 0 else None
+        except ValueError:
+            return None
+    if not isinstance(host, list | tuple) or len(host) != 2:
+        return None
+    name, port = host
+    if (
+        not isinstance(name, str)
+        or not re.fullmatch(r"[\w.:-]+", name)
+        or type(port) is not int
+        or not 0 < port < 65536
+    ):
+        return None
+    return f"redis://[{name}]:{port}/0" if ":" in name else f"redis://{name}:{port}/0"
 
 
 def _read_prefix(alias: str, key: str, value: Any) -> str:
@@ -175,14 +202,17 @@ def _read_channel_capacity(alias: str, key: str, value: Any) -> tuple[tuple[re.P
         raise _wrong(alias, key, "write a dict of globs (or compiled patterns) and whole numbers")
     rules = []
     for pattern, capacity in value.items():
+        glob = pattern.pattern if isinstance(pattern, re.Pattern) else pattern
+        if not isinstance(glob, str):
+            raise _wrong(alias, key, f"write a dict of globs (or compiled patterns) of text, not {pattern!r}")
         if isinstance(capacity, bool) or not isinstance(capacity, int) or capacity < 1:
             raise _wrong(alias, key, f"the capacity of {pattern!r} must be a whole number above 0, not {capacity!r}")
-        rules.append((pattern if isinstance(pattern, re.Pattern) else re.compile(translate(str(pattern))), capacity))
+        rules.append((pattern if isinstance(pattern, re.Pattern) else re.compile(translate(glob)), capacity))
     return tuple(rules)
 
 
 def _read_http(alias: str, key: str, value: Any) -> str:
-    if value not in {"inline", "off"}:
+    if value not in ("inline", "off"):
         raise _wrong(alias, key, f"write 'inline' or 'off', not {value!r}")
     return str(value)
 
@@ -190,7 +220,7 @@ def _read_http(alias: str, key: str, value: Any) -> str:
 def _read_origins(alias: str, key: str, value: Any) -> tuple[str, ...] | None:
     if value is None:
         return None
-    if isinstance(value, str) or not all(isinstance(host, str) for host in value):
+    if not isinstance(value, list | tuple | set | frozenset) or not all(isinstance(host, str) for host in value):
         raise _wrong(alias, key, "write a list of hosts as in ALLOWED_HOSTS, or None to use ALLOWED_HOSTS")
     return tuple(value)
 

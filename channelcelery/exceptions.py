@@ -36,7 +36,10 @@ __all__ = [
 
 
 class ChannelCeleryError(Exception):
-    """The root: catching it catches every error that this package raises on purpose."""
+    """The root: catching it catches every error that this package raises on purpose.
+
+    What an error is made with are its `args`, so that pools and result backends can pickle it.
+    """
 
 
 class InvalidName(ChannelCeleryError, TypeError):
@@ -49,8 +52,11 @@ class InvalidName(ChannelCeleryError, TypeError):
     """
 
     def __init__(self, kind: str, name: object, rule: str) -> None:
-        super().__init__(f"{name!r:.220} is no {kind} name: {rule}")
+        super().__init__(kind, name, rule)
         self.kind, self.name, self.rule = kind, name, rule
+
+    def __str__(self) -> str:
+        return f"{self.name!r:.220} is no {self.kind} name: {self.rule}"
 
 
 class InvalidContent(ChannelCeleryError, TypeError, ValueError):
@@ -66,11 +72,14 @@ class MessageTooLarge(InvalidContent):
     """
 
     def __init__(self, size: int, limit: int) -> None:
-        super().__init__(
-            f"the message takes {size:,} bytes, the layer's limit is {limit:,}: "
+        super().__init__(size, limit)
+        self.size, self.limit = size, limit
+
+    def __str__(self) -> str:
+        return (
+            f"the message takes {self.size:,} bytes, the layer's limit is {self.limit:,}: "
             "send a reference to the data instead, or raise CONFIG['message_size']"
         )
-        self.size, self.limit = size, limit
 
 
 class InvalidEnvelope(ChannelCeleryError, ValueError):
@@ -87,8 +96,11 @@ class InvalidChannelLayerError(ChannelCeleryError, ValueError):
     """
 
     def __init__(self, alias: str, key: str, mend: str) -> None:
-        super().__init__(f"CHANNEL_LAYERS[{alias!r}], {key}: {mend}")
+        super().__init__(alias, key, mend)
         self.alias, self.key, self.mend = alias, key, mend
+
+    def __str__(self) -> str:
+        return f"CHANNEL_LAYERS[{self.alias!r}], {self.key}: {self.mend}"
 
 
 class ChannelFull(ChannelCeleryError):
@@ -99,11 +111,14 @@ class ChannelFull(ChannelCeleryError):
     """
 
     def __init__(self, channels: Sequence[str]) -> None:
-        super().__init__(
-            f"{', '.join(channels)}: at capacity. Run more workers, or raise CONFIG['capacity'] "
+        super().__init__(tuple(channels))
+        self.channels = tuple(channels)
+
+    def __str__(self) -> str:
+        return (
+            f"{', '.join(self.channels)}: at capacity. Run more workers, or raise CONFIG['capacity'] "
             "or CONFIG['channel_capacity']"
         )
-        self.channels = tuple(channels)
 
 
 class BrokerUnavailable(ChannelCeleryError):
@@ -114,10 +129,11 @@ class BrokerUnavailable(ChannelCeleryError):
     """
 
     def __init__(self, reason: object) -> None:
-        super().__init__(
-            f"the broker did not take the message: {reason}. Is CELERY_BROKER_URL right and the broker up?"
-        )
+        super().__init__(reason)
         self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the broker did not take the message: {self.reason}. Is CELERY_BROKER_URL right and the broker up?"
 
 
 class LayerUnavailable(ChannelCeleryError):
@@ -128,8 +144,11 @@ class LayerUnavailable(ChannelCeleryError):
     """
 
     def __init__(self, reason: object) -> None:
-        super().__init__(f"the channel layer's Redis did not answer: {reason}. Are CONFIG['hosts'] right and Redis up?")
+        super().__init__(reason)
         self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the channel layer's Redis did not answer: {self.reason}. Are CONFIG['hosts'] right and Redis up?"
 
 
 class ConsumeLater(ChannelCeleryError):
@@ -168,12 +187,19 @@ class WebsocketCloseException(ChannelSocketException):
         )
         if not allowed:
             raise ValueError(f"close code {code!r}: an application may send 1000 or 3000 to 4999")
-        super().__init__(f"close with {code or 1000}")
+        super().__init__(code)
         self.code = code
+
+    def __str__(self) -> str:
+        return f"close with {self.code or 1000}"
 
     def run(self, message: Any) -> None:
         if not str(message.channel.name).startswith("websocket."):
             raise ValueError(
                 f"{type(self).__name__} was raised by a consumer of {message.channel.name}, not of a socket"
+            )
+        if message.reply_channel is None:
+            raise ValueError(
+                f"a message of {message.channel.name} has no reply channel, so there is no socket to close"
             )
         message.reply_channel.send({"close": True if self.code is None else self.code})

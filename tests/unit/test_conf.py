@@ -1,0 +1,169 @@
+"""CHANNEL_LAYERS (items 42 to 45 and 52; section 0, item 7): right is frozen, wrong names alias, key and mend."""
+
+import re
+from dataclasses import FrozenInstanceError, fields
+from typing import Any
+
+import pytest
+
+from channelcelery.conf import BACKENDS, LayerConfig, layer_config
+from channelcelery.exceptions import InvalidChannelLayerError
+
+REDIS = "channelcelery.layers.RedisChannelLayer"
+MEMORY = "channelcelery.layers.InMemoryChannelLayer"
+
+
+def config(kind: str = REDIS, /, **values: Any) -> LayerConfig:
+    return layer_config("default", {"BACKEND": kind, "CONFIG": values})
+
+
+class TestWhatIsRight:
+    @pytest.mark.parametrize(("path", "kind"), BACKENDS.items())
+    def test_given_a_known_backend_expect_its_kind(self, path: str, kind: str) -> None:
+        assert layer_config("other", {"BACKEND": path}) == LayerConfig(
+            alias="other", kind=kind, hosts=("redis://127.0.0.1:6379/0",) if kind == "redis" else ()
+        )
+
+    def test_given_routing_expect_it_as_it_is(self) -> None:
+        for routing in ("app.routing.routes", [object()], {"a": print}, None):
+            assert layer_config("default", {"BACKEND": MEMORY, "ROUTING": routing}).routing is routing
+
+    def test_given_what_1x_has_besides_expect_no_error(self) -> None:
+        assert layer_config("default", {"BACKEND": MEMORY, "CONFIG": None, "TEST_CONFIG": {"expiry": 1}})
+
+    @pytest.mark.parametrize(
+        ("given", "urls"),
+        [
+            (["redis://h:1/2"], ("redis://h:1/2",)),
+            (("rediss://h", "unix:///run/redis.sock?db=1"), ("rediss://h", "unix:///run/redis.sock?db=1")),
+            ([("h", 6379), ["10.0.0.1", 1]], ("redis://h:6379/0", "redis://10.0.0.1:1/0")),
+            ([("::1", 6379)], ("redis://[::1]:6379/0",)),
+            (["redis://:secret@[::1]:6379/0"], ("redis://:secret@[::1]:6379/0",)),
+        ],
+    )
+    def test_given_hosts_expect_urls(self, given: Any, urls: tuple[str, ...]) -> None:
+        assert config(hosts=given).hosts == urls
+
+    def test_given_capacities_of_channels_expect_the_first_that_matches(self) -> None:
+        capacities = {"http.*": 5, re.compile("web"): 6, "websocket.*": 7, "a?": 8}
+        layer = config(capacity=9, channel_capacity=capacities)
+        names = ["http.request", "websocket.receive", "ab", "abc", "HTTP.request", "x.http.request"]
+        assert [layer.capacity_of(name) for name in names] == [5, 6, 8, 9, 9, 9]
+
+    def test_given_every_other_key_expect_it(self) -> None:
+        values = {
+            "prefix": "blog:",
+            "expiry": 1,
+            "capacity": 2,
+            "message_size": 3,
+            "inbox_capacity": 4,
+            "inbox_bytes": 5,
+            "http": "off",
+            "implicit_accept": False,
+            "allowed_origins": ["a.example"],
+            "connect_timeout": 0.5,
+            "heartbeat": 0.1,
+            "node_expiry": 0.2,
+        }
+        layer = config(**values)
+        assert {key: getattr(layer, key) for key in values} == values | {"allowed_origins": ("a.example",)}
+
+    def test_it_is_frozen(self) -> None:
+        with pytest.raises(FrozenInstanceError):
+            config().prefix = "other:"  # type: ignore[misc]
+
+    def test_every_field_is_documented(self) -> None:
+        documented = set(re.findall(r"^        (\w+): ", LayerConfig.__doc__ or "", re.MULTILINE))
+        assert documented == {field.name for field in fields(LayerConfig)}
+
+
+NUMBERS = [
+    field.name for field in fields(LayerConfig) if isinstance(field.default, int | float) and field.default is not True
+]
+WHOLE = [name for name in NUMBERS if isinstance(LayerConfig.__dataclass_fields__[name].default, int)]
+
+WRONG_CONFIGS: list[tuple[str, Any, str]] = [
+    *[(key, value, "write a number") for key in NUMBERS for value in (0, -1, None, "1", True, float("nan"), [1])],
+    *[(key, float("inf"), "write a number") for key in NUMBERS],
+    *[(key, 1e300, "write a number") for key in NUMBERS],
+    *[(key, 1.5, "write a whole number") for key in WHOLE],
+    *[("implicit_accept", value, "True or False") for value in (0, 1, None, "yes")],
+    *[("http", value, "'inline' or 'off'") for value in ("on", None, True, ["inline"], {})],
+    *[("prefix", value, "1 to 40 letters") for value in ("", "a" * 41, "a b", "a\n", "é", None, 5, b"a")],
+    *[
+        ("hosts", value, "write a list of URLs")
+        for value in (
+            [],
+            None,
+            5,
+            {},
+            "redis://h",
+            ["h:6379"],
+            ["http://h"],
+            [5],
+            [("h",)],
+            [("h", "6379")],
+            [("h", True)],
+            [("h", 0)],
+            [("h", 65536)],
+            [("h", -1)],
+            [("", 6379)],
+            [("h/0?db=5#", 6379)],
+            ["redis://[::1"],
+            ["redis://h:port"],
+            ["redis://h:65536"],
+            [b"redis://h"],
+        )
+    ],
+    *[("channel_capacity", value, "write a dict") for value in (5, None, [("a", 1)], {5: 1}, {re.compile(b"a"): 1})],
+    *[("channel_capacity", {"a*": value}, "whole number above 0") for value in (0, -1, 1.5, None, True, "5")],
+    *[("allowed_origins", value, "write a list of hosts") for value in ("a.example", 5, [5], [None], True, b"a")],
+    ("node_expiry", 1.5, "at least twice CONFIG['heartbeat']"),
+    ("host", ["redis://h"], "no such key; there are "),
+    ("alias", "x", "no such key; there are "),
+    ("kind", "x", "no such key; there are "),
+    ("routing", "x", "no such key; there are "),
+    (5, "x", "no such key; there are "),  # type: ignore[list-item]
+]
+
+
+@pytest.mark.parametrize(("key", "value", "mend"), WRONG_CONFIGS, ids=repr)
+def test_given_a_wrong_key_of_config_expect_alias_key_and_mend(key: str, value: Any, mend: str) -> None:
+    with pytest.raises(InvalidChannelLayerError) as caught:
+        layer_config("chat", {"BACKEND": REDIS, "CONFIG": {key: value}})
+    error = caught.value
+    assert (error.alias, error.key) == ("chat", f"CONFIG[{str(key)!r}]")
+    assert mend in error.mend
+    assert "CHANNEL_LAYERS['chat'], CONFIG[" in str(error)
+    assert isinstance(error, ValueError)
+
+
+@pytest.mark.parametrize(
+    ("entry", "key", "mend"),
+    [
+        *[(entry, "the entry", "it must be a dict") for entry in (None, 5, "x", [], {"BACKEND"})],
+        *[({"BACKEND": path}, "BACKEND", "write 'channelcelery.layers") for path in (None, 5, "", "a.b", [], {}, b"a")],
+        ({}, "BACKEND", "write 'channelcelery.layers"),
+        *[({"BACKEND": REDIS, "CONFIG": value}, "CONFIG", "it must be a dict") for value in (5, "x", [], [1], "", 0)],
+        (
+            {"BACKEND": REDIS, "ROUTNG": []},
+            "'ROUTNG'",
+            "no such key; there are BACKEND, CONFIG, ROUTING and TEST_CONFIG",
+        ),
+        ({"BACKEND": REDIS, "hosts": []}, "'hosts'", "no such key; there are BACKEND, CONFIG"),
+    ],
+    ids=repr,
+)
+def test_given_a_wrong_entry_expect_alias_key_and_mend(entry: Any, key: str, mend: str) -> None:
+    with pytest.raises(InvalidChannelLayerError) as caught:
+        layer_config("chat", entry)
+    assert (caught.value.alias, caught.value.key) == ("chat", key)
+    assert mend in caught.value.mend
+
+
+def test_given_a_password_in_a_wrong_host_expect_it_nowhere_in_the_error() -> None:
+    for hosts in (["redis://:secret@h:port"], ["http://:secret@h"], "redis://:secret@h"):
+        with pytest.raises(InvalidChannelLayerError) as caught:
+            config(hosts=hosts)
+        assert "secret" not in str(caught.value)
+        assert "secret" not in repr(caught.value.__cause__)
