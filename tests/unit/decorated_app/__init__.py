@@ -1,0 +1,1 @@
+"""An installed app whose consumers register themselves."""
