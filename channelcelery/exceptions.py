@@ -15,6 +15,7 @@ ChannelCeleryError
     └── WebsocketCloseException                closes the socket with a code
 """
 
+import copyreg
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,10 +37,11 @@ __all__ = [
 
 
 class ChannelCeleryError(Exception):
-    """The root: catching it catches every error that this package raises on purpose.
+    """The root: catching it catches every error that this package raises on purpose."""
 
-    What an error is made with are its `args`, so that pools and result backends can pickle it.
-    """
+    def __reduce__(self) -> tuple[Any, ...]:
+        # pools and result backends pickle errors, and would call __init__ with the text instead of the data
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class InvalidName(ChannelCeleryError, TypeError):
@@ -52,11 +54,8 @@ class InvalidName(ChannelCeleryError, TypeError):
     """
 
     def __init__(self, kind: str, name: object, rule: str) -> None:
-        super().__init__(kind, name, rule)
+        super().__init__(f"{name!r:.220} is no {kind} name: {rule}")
         self.kind, self.name, self.rule = kind, name, rule
-
-    def __str__(self) -> str:
-        return f"{self.name!r:.220} is no {self.kind} name: {self.rule}"
 
 
 class InvalidContent(ChannelCeleryError, TypeError, ValueError):
@@ -72,14 +71,11 @@ class MessageTooLarge(InvalidContent):
     """
 
     def __init__(self, size: int, limit: int) -> None:
-        super().__init__(size, limit)
-        self.size, self.limit = size, limit
-
-    def __str__(self) -> str:
-        return (
-            f"the message takes {self.size:,} bytes, the layer's limit is {self.limit:,}: "
+        super().__init__(
+            f"the message takes {size:,} bytes, the layer's limit is {limit:,}: "
             "send a reference to the data instead, or raise CONFIG['message_size']"
         )
+        self.size, self.limit = size, limit
 
 
 class InvalidEnvelope(ChannelCeleryError, ValueError):
@@ -96,11 +92,8 @@ class InvalidChannelLayerError(ChannelCeleryError, ValueError):
     """
 
     def __init__(self, alias: str, key: str, mend: str) -> None:
-        super().__init__(alias, key, mend)
+        super().__init__(f"CHANNEL_LAYERS[{alias!r}], {key}: {mend}")
         self.alias, self.key, self.mend = alias, key, mend
-
-    def __str__(self) -> str:
-        return f"CHANNEL_LAYERS[{self.alias!r}], {self.key}: {self.mend}"
 
 
 class ChannelFull(ChannelCeleryError):
@@ -111,14 +104,11 @@ class ChannelFull(ChannelCeleryError):
     """
 
     def __init__(self, channels: Sequence[str]) -> None:
-        super().__init__(tuple(channels))
-        self.channels = tuple(channels)
-
-    def __str__(self) -> str:
-        return (
-            f"{', '.join(self.channels)}: at capacity. Run more workers, or raise CONFIG['capacity'] "
+        super().__init__(
+            f"{', '.join(channels)}: at capacity. Run more workers, or raise CONFIG['capacity'] "
             "or CONFIG['channel_capacity']"
         )
+        self.channels = tuple(channels)
 
 
 class BrokerUnavailable(ChannelCeleryError):
@@ -129,11 +119,10 @@ class BrokerUnavailable(ChannelCeleryError):
     """
 
     def __init__(self, reason: object) -> None:
-        super().__init__(reason)
+        super().__init__(
+            f"the broker did not take the message: {reason}. Is CELERY_BROKER_URL right and the broker up?"
+        )
         self.reason = reason
-
-    def __str__(self) -> str:
-        return f"the broker did not take the message: {self.reason}. Is CELERY_BROKER_URL right and the broker up?"
 
 
 class LayerUnavailable(ChannelCeleryError):
@@ -144,11 +133,8 @@ class LayerUnavailable(ChannelCeleryError):
     """
 
     def __init__(self, reason: object) -> None:
-        super().__init__(reason)
+        super().__init__(f"the channel layer's Redis did not answer: {reason}. Are CONFIG['hosts'] right and Redis up?")
         self.reason = reason
-
-    def __str__(self) -> str:
-        return f"the channel layer's Redis did not answer: {self.reason}. Are CONFIG['hosts'] right and Redis up?"
 
 
 class ConsumeLater(ChannelCeleryError):
@@ -187,11 +173,8 @@ class WebsocketCloseException(ChannelSocketException):
         )
         if not allowed:
             raise ValueError(f"close code {code!r}: an application may send 1000 or 3000 to 4999")
-        super().__init__(code)
+        super().__init__(f"close with {code or 1000}")
         self.code = code
-
-    def __str__(self) -> str:
-        return f"close with {self.code or 1000}"
 
     def run(self, message: Any) -> None:
         if not str(message.channel.name).startswith("websocket."):

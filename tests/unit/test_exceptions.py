@@ -59,6 +59,7 @@ class TestEachError:
     ) -> None:
         assert {name: getattr(error, name) for name in data} == data
         assert [word for word in words if word not in str(error)] == []
+        assert error.args in ((), (str(error),))
 
     def test_it_is_the_same_after_a_trip_between_processes(
         self, error: ChannelCeleryError, data: dict[str, Any], words: list[str]
