@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from amqp.exceptions import AMQPError
 from kombu import Connection, Consumer, Message, Queue
 from kombu.transport.virtual import Channel as VirtualChannel
 
@@ -120,8 +121,12 @@ class AmqpSource:
                 self._seen[delivery.message_id] = None
         while len(self._seen) > REMEMBERED:
             self._seen.popitem(last=False)
-        for tag, multiple in self._window.accepted([d.tag for d in deliveries if d.tag is not None]):
-            self._amqp_channel.basic_ack(tag, multiple=multiple)
+        try:
+            for tag, multiple in self._window.accepted([d.tag for d in deliveries if d.tag is not None]):
+                self._amqp_channel.basic_ack(tag, multiple=multiple)
+        except (AMQPError, OSError) as error:
+            # the connection is gone, as the event loop is about to notice: the ids tell what comes again
+            logger.debug("%d deliveries could not be acknowledged: %s", len(deliveries), error)
 
     def close(self) -> None:
         """Stop; RabbitMQ puts what was not acknowledged back in its old place."""

@@ -3,9 +3,12 @@
 from functools import partial
 
 import pytest
+import redis
+from celery import Celery
 from kombu import Connection
 
 from tests.integration.workers import WorkerSetup
+from tests.servers import RabbitServer
 
 POOLS = ["prefork", "threads", "solo"]
 
@@ -53,3 +56,83 @@ def test_if_a_queue_holds_garbage_then_it_is_logged_dropped_and_the_rest_runs(se
         setup.wait_for_lines(2)
         worker.wait_for_output(r"(cannot be read and is dropped[\s\S]*){5}")
     assert setup.left() == 0
+
+
+def cut_connections(setup: WorkerSetup, rabbit: RabbitServer) -> None:
+    """Make the broker end every connection of its clients."""
+    if setup.broker.startswith("amqp"):
+        rabbit.close_connections()
+        return
+    with redis.Redis.from_url(setup.broker) as client:
+        for kind in ("normal", "pubsub"):
+            client.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_if_the_brokers_connections_are_cut_in_a_backlog_then_each_message_still_runs_once(
+    setup: WorkerSetup, pool: str, rabbit_shared: RabbitServer
+) -> None:
+    setup.send_work(1_000, 0.02)
+    with setup.worker(pool, concurrency=8) as worker:
+        setup.wait_for_lines(100)
+        cut_connections(setup, rabbit_shared)
+        worker.wait_for_output(r"(Connection to broker lost|[Cc]onnection.*(lost|error|closed))")
+        setup.wait_for_lines(1_000)
+        worker.terminate()
+        assert worker.wait(30) == 0
+        lines = setup.lines()
+    assert sorted(map(int, lines)) == list(range(1_000))
+
+
+def test_if_the_brokers_connections_are_cut_20_times_then_the_worker_goes_on_each_time(
+    setup: WorkerSetup, rabbit_shared: RabbitServer
+) -> None:
+    setup.send_work(1_000, 0.02)
+    with setup.worker("prefork", concurrency=1) as worker:
+        for _ in range(20):
+            setup.wait_for_lines(len(setup.lines()) + 10)
+            cut_connections(setup, rabbit_shared)
+        setup.wait_for_lines(1_000)
+        assert worker.returncode is None
+        lines = setup.lines()
+    assert sorted(map(int, lines)) == list(range(1_000))
+
+
+def test_if_a_worker_is_started_20_times_on_a_backlog_then_it_runs_it_each_time(setup: WorkerSetup) -> None:
+    setup.send_work(1_000, 0.02)
+    for _ in range(20):
+        before = len(setup.lines())
+        with setup.worker("prefork", concurrency=2, arguments=["--without-mingle", "--without-gossip"]) as worker:
+            setup.wait_for_lines(before + 10)
+            worker.terminate()
+            assert worker.wait(30) == 0
+    lines = setup.lines()
+    assert len(lines) == len(set(lines))
+    assert len(lines) + setup.left() == 1_000
+
+
+def test_given_plain_tasks_of_the_same_app_then_the_worker_runs_both(setup: WorkerSetup) -> None:
+    setup.send_work(5, 0)
+    with Connection(setup.broker) as connection:
+        task = Celery("sender", broker=setup.broker).signature("tests.project.note", ["a plain task"])
+        task.apply_async(connection=connection)
+    with setup.worker("prefork"):
+        lines = setup.wait_for_lines(6)
+    assert sorted(lines) == ["0", "1", "2", "3", "4", "a plain task"]
+
+
+def test_if_a_consumer_kills_its_process_then_the_worker_goes_on(setup: WorkerSetup) -> None:
+    with setup.worker("prefork", concurrency=1) as worker:
+        setup.send("kill", [{"number": 1}])
+        worker.wait_for_output("were lost with the process|ended with its process", timeout=30)
+        setup.send_work(3, 0)
+        assert sorted(setup.wait_for_lines(3)) == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("option", ["--only-channels=wo*", "--exclude-channels=forward"])
+def test_given_filters_then_only_these_channels_run(setup: WorkerSetup, option: str) -> None:
+    setup.send("forward", [{"number": 1}])
+    setup.send_work(2, 0)
+    with setup.worker("solo", arguments=[option]):
+        assert sorted(setup.wait_for_lines(2)) == ["0", "1"]
+    assert setup.left("forward") == 1
