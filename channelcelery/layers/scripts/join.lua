@@ -1,0 +1,25 @@
+--[[
+Makes a connection a member of a group, and says so in its interface process's inbox: a group send after this call
+travels behind the join. A full inbox takes it too.
+
+KEYS   none
+ARGV   1 prefix  2 node  3 group  4 token
+Reads  node:<node>, inbox:<node>
+Writes group:<name>, group:<name>:<node>, node:<node>:groups, inbox:<node>, inbox:<node>:bytes
+Gives  1, or 0 where the node is dead and nothing was written
+Twin   core/reply_state.py, join
+]]
+local prefix, node, group, token = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+if redis.call('EXISTS', prefix .. 'node:' .. node) == 0 then
+  return 0
+end
+local key, inbox = prefix .. 'group:' .. group, prefix .. 'inbox:' .. node
+redis.call('SADD', key, '!' .. node)
+redis.call('SADD', key .. ':' .. node, token)
+redis.call('SADD', prefix .. 'node:' .. node .. ':groups', group)
+if redis.call('XLEN', inbox) == 0 then
+  redis.call('DEL', inbox .. ':bytes')
+end
+redis.call('XADD', inbox, '*', 'j', group, 'k', token)
+redis.call('INCRBY', inbox .. ':bytes', #group + #token)
+return 1
