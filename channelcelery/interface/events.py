@@ -1,5 +1,6 @@
 """ASGI as this package writes it: the types of a server's callables, and the events that are sent to it."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,8 @@ Send = Callable[[Event], Awaitable[None]]
 
 #: What a client that found no room is told to wait, in seconds.
 _RETRY_AFTER = b"2"
+#: Seconds in which a server is done with a handshake that it answered.
+_SETTLE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +71,5 @@ async def send_unavailable(scope: Scope, send: Send) -> None:
     headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"retry-after", _RETRY_AFTER)]
     await send({"type": "websocket.http.response.start", "status": 503, "headers": headers})
     await send({"type": "websocket.http.response.body", "body": b"There is no room now; try again.\n"})
+    # uvicorn takes it for an error if the application returns before the connection is gone
+    await asyncio.sleep(_SETTLE)

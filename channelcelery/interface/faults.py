@@ -12,7 +12,10 @@ logger = logging.getLogger("django.channels.interface")
 
 
 class Faults:
-    """The one place where a fault of a client, a consumer or a server ends; see `dropped` for the counts."""
+    """The one place where a fault of a client, a consumer or a server ends; see `dropped` for the counts.
+
+    Nothing is logged above WARNING: Django mails errors to ADMINS, which would hold up every socket.
+    """
 
     def __init__(self) -> None:
         self.dropped: Counter[str] = Counter()

@@ -147,7 +147,7 @@ class Hub:
 
     def _blame(self, socket: LocalSocket) -> None:
         text = "the socket of %.200a raised, the message to it is lost"
-        self._faults.note("socket_error", text, socket.path, level=logging.ERROR, trace=True)
+        self._faults.note("socket_error", text, socket.path, trace=True)
 
     def close_all(self, code: int) -> None:
         """Close every socket; each is removed when its connection ends."""

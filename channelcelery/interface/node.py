@@ -1,7 +1,6 @@
 """The node: how one interface process is known to the others, and how what they send reaches its hub."""
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 
 from channelcelery.exceptions import LayerUnavailable
@@ -23,6 +22,8 @@ _TURN = 0.01
 _BEATS_PER_SWEEP = 5
 #: Seconds for sockets, and for Redis, to take note that this process ends.
 _LAST_WORDS = 0.8
+#: Times that a task is cancelled, 0.1 s apart, before it is left to itself.
+_CANCELS = 10
 #: The close code of a process that goes down or begins anew (the registry of RFC 6455, section 11.7).
 _SERVICE_RESTART = 1012
 
@@ -102,7 +103,7 @@ class Node:
         except Exception:  # whatever it is, the sockets must outlive it
             self._reachable = False
             text = "the channel layer's Redis could not be spoken to; trying again"
-            self._faults.note("layer_error", text, level=logging.ERROR, trace=True)
+            self._faults.note("layer_error", text, trace=True)
         else:
             self._reachable = True
             return True
@@ -188,7 +189,7 @@ class Node:
             return  # the next beat says so
         except Exception:
             text = "dead interface processes could not be cleared"
-            self._faults.note("reap_error", text, level=logging.ERROR, trace=True)
+            self._faults.note("reap_error", text, trace=True)
             return
         finally:
             self._reaper = None
@@ -230,11 +231,15 @@ class Node:
         except (LayerUnavailable, TimeoutError) as error:
             logger.info("not everything was said before the end: %s", error or "no answer in time")
         except Exception:
-            logger.exception("not everything was said before the end")
+            logger.warning("not everything was said before the end", exc_info=True)
 
 
 async def _cancel(*tasks: asyncio.Task[None] | None) -> None:
-    running = [task for task in tasks if task is not None]
-    for task in running:
-        task.cancel()
-    await asyncio.gather(*running, return_exceptions=True)
+    running = {task for task in tasks if task is not None}
+    for _ in range(_CANCELS):
+        if not running:
+            return
+        for task in running:
+            task.cancel()
+        # again, since a library may lose a cancellation that comes together with what it waits for
+        _, running = await asyncio.wait(running, timeout=0.1)

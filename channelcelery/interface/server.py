@@ -1,5 +1,6 @@
 """The interface on uvicorn: the settings under which its limits hold and its sockets are cheap."""
 
+import asyncio
 import logging
 import signal
 from collections.abc import Iterator
@@ -9,11 +10,12 @@ from importlib.util import find_spec
 from types import FrameType
 
 import uvicorn
+from django.conf import settings
 
 from channelcelery.conf import LayerConfig
 from channelcelery.interface.app import InterfaceApplication
 
-__all__ = ["Binding", "make_server", "serve"]
+__all__ = ["Binding", "make_server", "serve", "show_log"]
 
 #: Bytes of a frame that the server takes above CONFIG["frame_size"], so that it is the application that refuses it.
 _FRAME_MARGIN = 1024 * 1024
@@ -57,7 +59,7 @@ def make_server(
             uds=binding.uds,
             fd=binding.fd,
             loop="uvloop" if find_spec("uvloop") else "auto",
-            http="httptools" if find_spec("httptools") else "auto",
+            http=_http_protocol(),
             ws="websockets-sansio",
             ws_max_size=config.frame_size + _FRAME_MARGIN,
             ws_ping_interval=config.ping_interval,
@@ -74,6 +76,32 @@ def make_server(
             timeout_graceful_shutdown=_GRACE,
         )
     )
+
+
+def _http_protocol() -> type[asyncio.Protocol] | str:
+    if not find_spec("httptools"):
+        return "auto"
+    from channelcelery.interface.protocol import LimitedHttpProtocol
+
+    return LimitedHttpProtocol
+
+
+def show_log(verbosity: int = 1) -> None:
+    """Show what the interface logs, unless the project's LOGGING says what is to be shown.
+
+    By itself Django shows nothing outside DEBUG, not even that Redis is away (Channels 1.x, item 224).
+
+    Args:
+        verbosity: 2 shows each connection, 0 warnings only.
+    """
+    if settings.LOGGING:
+        return
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    channels, uvicorns = logging.getLogger("django.channels"), logging.getLogger("uvicorn")
+    channels.setLevel({0: logging.WARNING, 1: logging.INFO}.get(verbosity, logging.DEBUG))
+    for logger in (channels, uvicorns):
+        logger.handlers, logger.propagate = [handler], False
 
 
 def serve(server: uvicorn.Server) -> bool:

@@ -33,12 +33,15 @@ class Command(BaseCommand):
         # imported here, so that `manage.py help` needs neither uvicorn nor a broker's library
         from channelcelery.broker.connection import broker_url
         from channelcelery.interface.app import InterfaceApplication
-        from channelcelery.interface.server import Binding, make_server, serve
+        from channelcelery.interface.server import Binding, make_server, serve, show_log
 
+        show_log(options["verbosity"])
         application = InterfaceApplication(options["layer"])
         try:
             config = application.check()
-        except (InvalidChannelLayerError, KeyError) as error:
+        except InvalidChannelLayerError as error:
+            raise CommandError(str(error)) from error
+        except KeyError as error:  # its own text would be quoted
             raise CommandError(error.args[0]) from error
         binding = Binding(options["host"], options["port"], options["uds"], options["fd"])
         hosts = ", ".join(maybe_sanitize_url(url) for url in config.hosts)

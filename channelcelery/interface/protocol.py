@@ -1,0 +1,62 @@
+"""The HTTP protocol of uvicorn, with limits that it lacks: on the size of a request head, and on its time."""
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+__all__ = ["HEAD_SECONDS", "MAX_HEAD", "LimitedHttpProtocol"]
+
+#: Bytes of a request line and headers, at most (and what came with them in one read).
+MAX_HEAD = 64 * 1024
+#: Seconds for a client to send them; a connection that says nothing is closed after these, too.
+HEAD_SECONDS = 10.0
+
+
+class LimitedHttpProtocol(HttpToolsProtocol):
+    """Closes connections that begin a request and do not get on with it; sockets leave it with their handshake."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._head: int | None = 0  # bytes so far, or None once it is complete
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for a first request."""
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop waiting."""
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        """Begin to wait for the rest of a head."""
+        self._await_head()
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Stop waiting: what follows is uvicorn's, or a socket's."""
+        self._stop_timer()
+        self._head = None
+        super().on_headers_complete()
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes, and end the connection if they are a head without an end."""
+        super().data_received(data)
+        if self._head is None or self.transport.is_closing():
+            return
+        self._head += len(data)
+        if self._head > MAX_HEAD:
+            self.send_400_response("The request's headers are too large.")
+
+    def _await_head(self) -> None:
+        self._stop_timer()
+        self._head = 0
+        self._head_timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+
+    def _stop_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
