@@ -39,7 +39,8 @@ class Job:
         deliveries: for each item, the broker's message that it came in.
         claim: what tells the pool's process and the main process which of them has it.
         accepted: a process of the pool has begun it.
-        settled: it needs nothing more: finished, withdrawn or lost from sight.
+        settled: it needs nothing more: it was finished, withdrawn or lost with its process.
+        handle: what the pool gave for it.
     """
 
     key: Key
@@ -48,6 +49,7 @@ class Job:
     claim: tuple[int, int] = (0, 0)
     accepted: bool = False
     settled: bool = False
+    handle: object = None
 
 
 @dataclass(slots=True)

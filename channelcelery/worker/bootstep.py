@@ -45,7 +45,7 @@ class ChannelsStep(StartStopStep):
         self._soon: Callable[..., object] = _at_once
         self._pool: Any = None
         self._told_ready = False
-        self.handover = Handover(self._submit, self._slots, self._acknowledge)
+        self.handover = Handover(self._submit, self._slots, self._acknowledge, _keep)
         super().__init__(consumer, **kwargs)
 
     @property
@@ -123,7 +123,7 @@ class ChannelsStep(StartStopStep):
 
     def _submit(self, job: Job) -> None:
         alias, channel = job.key
-        self._pool.apply_async(
+        job.handle = self._pool.apply_async(
             run_job,
             (alias, channel, job.items, job.claim),
             accept_callback=lambda *args, **kwargs: self._soon(partial(self.handover.accepted, job)),
@@ -164,6 +164,18 @@ class ChannelsStep(StartStopStep):
     def info(self, consumer: Any) -> dict[str, Any]:  # type: ignore[override]  # the stubs say None
         """What `celery inspect stats` shows."""
         return {"channels": {"names": sorted(c for _, c in self._queues.values()), "counts": dict(self.counts)}}
+
+
+def _keep(job: Job) -> None:
+    """Let prefork go on reading what its process says of a job that Celery has just dropped.
+
+    When a worker stops or reconnects, Celery forgets the jobs whose acceptance it has not read yet. A process that has
+    one all the same then waits 30 s for somebody to read its result before it ends. billiard has no public way to take
+    a result back in.
+    """
+    result: Any = job.handle
+    if getattr(result, "_write_to", None) is not None and not result.ready():
+        result._cache[result._job] = result
 
 
 def _at_once(call: Callable[[], Any]) -> None:

@@ -32,6 +32,8 @@ def begin(place: int, sequence: int) -> bool:
         place: the job's place, below `PLACES`.
         sequence: the job's number, higher than that of any earlier job.
     """
+    if _withdrawn[place] >= sequence:  # its place may be a later job's already
+        return False
     _started[place] = sequence
     with _fence:
         pass

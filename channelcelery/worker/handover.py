@@ -26,6 +26,7 @@ class Handover:
         submit: gives a job to the pool.
         slots: how many jobs the pool can run at the same time.
         acknowledge: tells the broker that deliveries are this worker's now.
+        keep: makes the pool call back for a job that it may have dropped although one of its processes has it.
     """
 
     def __init__(
@@ -33,10 +34,12 @@ class Handover:
         submit: Callable[[Job], None],
         slots: Callable[[], int],
         acknowledge: Callable[[tuple[Delivery, ...]], None],
+        keep: Callable[[Job], None] = lambda job: None,
     ) -> None:
         self._submit = submit
         self._slots = slots
         self._acknowledge = acknowledge
+        self._keep = keep
         self._backlog = Backlog()
         self._sizer = JobSizer()
         self._under_way: set[Job] = set()
@@ -73,7 +76,6 @@ class Handover:
     def finished(self, job: Job, outcome: Outcome | None) -> None:
         """Take note of what became of a job; None if it was lost with its process."""
         with self._lock:
-            self._places.append(job.claim[0])
             if job.settled:
                 return
             if not job.accepted:  # the event loop calls back in no particular order
@@ -98,10 +100,10 @@ class Handover:
                     continue
                 if claims.withdraw(*job.claim):
                     self._backlog.put_back(job)
+                    self._settle(job)
                 else:
                     self._own(job)
-                # the pool may have dropped it already, and would then never call back
-                self._settle(job)
+                self._keep(job)
 
     def forget_unowned(self) -> None:
         """Drop what the broker will deliver again on a new connection."""
@@ -140,3 +142,4 @@ class Handover:
     def _settle(self, job: Job) -> None:
         job.settled = True
         self._under_way.discard(job)
+        self._places.append(job.claim[0])
