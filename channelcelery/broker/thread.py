@@ -95,11 +95,12 @@ class PublisherThread:
         """Wait for something to do, then take everything that is there: a batch forms only while we were busy."""
         try:
             offered = self._offered.get(timeout=_PAUSE if self._waiting else None)
-            for _ in range(_TAKE):
+            for room in reversed(range(_TAKE)):
                 if offered is not None:
                     channel, item = offered
                     self._waiting.setdefault(channel, deque()).append(item)
-                offered = self._offered.get_nowait()
+                if room:
+                    offered = self._offered.get_nowait()
         except queue.Empty:
             return
 

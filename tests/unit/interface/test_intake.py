@@ -3,9 +3,11 @@
 import asyncio
 import time
 
+from channelcelery.broker.thread import PublisherThread
 from channelcelery.core.envelope import decode_item
 from channelcelery.interface.faults import Faults
 from channelcelery.interface.intake import Intake
+from tests.fakes import FakeLayer
 from tests.unit.interface.fakes import FakeOffers, World, make_config, run, until
 
 
@@ -83,3 +85,15 @@ def test_stop_tries_once_more_and_counts_the_rest() -> None:
         assert world.faults.dropped == {"websocket.disconnect_full": 1}
 
     run(main)
+
+
+def test_nothing_that_the_publisher_took_is_lost_however_much_it_is() -> None:
+    """Given more messages than it takes in one go, Expect every one of them published, in order."""
+    layer = FakeLayer(publish_buffer=10_000)
+    intake = Intake(layer.config, publisher := PublisherThread(layer.publisher, layer.config), Faults())
+    for number in range(2_500):
+        intake.offer("websocket.receive", intake.encode({"number": number}))
+    publisher.start()
+    publisher.stop(10.0)
+    assert [content["number"] for content in layer.publisher.queues["websocket.receive"]] == list(range(2_500))
+    assert publisher.waiting == 0
