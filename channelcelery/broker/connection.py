@@ -9,11 +9,21 @@ from typing import Any
 from celery import Celery
 from django.conf import settings
 from kombu import Connection
+from kombu.utils.url import parse_url
 
 from channelcelery.conf import LayerConfig
 from channelcelery.exceptions import InvalidChannelLayerError
 
-__all__ = ["broker_app", "broker_url", "connect", "default_app", "is_local_broker", "require_shared", "use_app"]
+__all__ = [
+    "broker_app",
+    "broker_identity",
+    "broker_url",
+    "connect",
+    "default_app",
+    "is_local_broker",
+    "require_shared",
+    "use_app",
+]
 
 _app: Celery | None = None
 
@@ -59,6 +69,16 @@ def broker_url() -> str:
     """Return the broker's URL, password included: not for logs."""
     url: Any = broker_app().conf.broker_url
     return str(url[0] if isinstance(url, list | tuple) else url or "amqp://")
+
+
+def broker_identity() -> str:
+    """Return what tells one broker from another, without users and passwords."""
+    parts = []
+    for url in broker_url().split(";"):
+        found = parse_url(url)
+        host = "127.0.0.1" if found["hostname"] in {None, "localhost"} else found["hostname"]
+        parts.append(f"{found['transport']}://{host}:{found['port']}/{found['virtual_host']}")
+    return ";".join(sorted(parts))
 
 
 def is_local_broker() -> bool:

@@ -8,6 +8,7 @@ from django.apps import apps
 from django.conf import settings
 
 from channelcelery.conf import DEFAULT_CHANNEL_LAYER, LayerConfig
+from channelcelery.exceptions import ChannelCeleryError
 from channelcelery.interface.events import Receive, Scope, Send
 from channelcelery.interface.faults import Faults, logger
 from channelcelery.interface.http import HttpApplication, http_application
@@ -95,6 +96,7 @@ class InterfaceApplication:
         from channelcelery.layers import channel_layers
 
         layer = channel_layers[self.alias]
+        layer.check_broker()
         http = http_application(config)
         publisher = PublisherThread(layer.publisher, config)
         intake = Intake(config, publisher, self._faults)
@@ -117,7 +119,8 @@ class InterfaceApplication:
         try:
             self._run()
         except Exception as error:  # the server ends, and says why
-            logger.critical("the interface cannot start: %s", error, exc_info=True)
+            if not isinstance(error, ChannelCeleryError | KeyError):
+                logger.critical("the interface cannot start", exc_info=True)
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
         await send({"type": "lifespan.startup.complete"})

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from channelcelery.exceptions import LayerUnavailable
+from channelcelery.exceptions import InvalidChannelLayerError, LayerUnavailable
 from channelcelery.interface.faults import Faults, logger
 from channelcelery.interface.hub import Hub
 from channelcelery.interface.intake import Intake
@@ -98,6 +98,9 @@ class Node:
         except LayerUnavailable as error:
             self._reachable = False
             self._faults.note("layer_unavailable", "%s Sockets stay open; new ones get 503.", error)
+        except InvalidChannelLayerError as error:
+            self._reachable = False
+            self._faults.note("layer_invalid", "%s", error)
         except _TakenForDead:
             raise
         except Exception:  # whatever it is, the sockets must outlive it
@@ -194,9 +197,7 @@ class Node:
         finally:
             self._reaper = None
         for orphan in orphans:
-            # without `order`: it runs after whatever else is under way for the connection
-            content = {"reply_channel": orphan.address.channel(), "path": orphan.path, "code": 1006}
-            self._intake.offer_late("websocket.disconnect", content)
+            self._intake.offer_late("websocket.disconnect", orphan.disconnect())
         if orphans:
             logger.warning("%d connections of interface processes that died are taken for ended", len(orphans))
 

@@ -70,6 +70,10 @@ class Orphan:
     address: ReplyAddress
     path: str
 
+    def disconnect(self) -> dict[str, object]:
+        """Return its `websocket.disconnect`: without `order`, since it runs after whatever else is under way."""
+        return {"reply_channel": self.address.channel(), "path": self.path, "code": 1006}
+
 
 class ReplyStore(Protocol):
     """The senders' side of replies and groups; safe to share between threads, and usable again after a fork."""
@@ -100,6 +104,14 @@ class ReplyStore(Protocol):
 
     def reap(self) -> list[Orphan]:
         """Clear the keys of every interface process that died; each orphan is returned to exactly one caller."""
+
+    def check_fingerprint(self, value: str) -> None:
+        """Make sure that all processes of this layer give the same value; call it once at start.
+
+        Raises:
+            InvalidChannelLayerError: a process that is alive gave another one.
+            LayerUnavailable: Redis did not answer.
+        """
 
     def flush(self) -> None:
         """Delete every inbox entry and group of this layer (item 50)."""

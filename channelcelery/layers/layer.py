@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
+from channelcelery.broker.connection import broker_identity
 from channelcelery.conf import LayerConfig
 from channelcelery.core.envelope import encode_content, encode_item
 from channelcelery.core.names import check_channel_name, check_group_name, is_reply_channel, reply_address
 from channelcelery.core.sends import ChannelSend, GroupSend, ReplySend, Send
-from channelcelery.exceptions import ChannelFull, MessageTooLarge
+from channelcelery.exceptions import ChannelFull, LayerUnavailable, MessageTooLarge
 from channelcelery.layers.base import Delivered, Inbox, Publisher, ReplyStore
 
 __all__ = ["ChannelLayer"]
@@ -130,6 +131,17 @@ class ChannelLayer:
         """Send to every member of a group at once; members at capacity are skipped (items 31, 50)."""
         self.flush_sends([self.prepare_group(check_group_name(group), content)])
 
+    def check_broker(self) -> None:
+        """Make sure that this process and the others of the layer use the same broker; call it once at start.
+
+        Raises:
+            InvalidChannelLayerError: a process that is alive uses another one.
+        """
+        try:
+            self.replies.check_fingerprint(broker_identity())
+        except LayerUnavailable as error:
+            logger.warning("not checked whether other processes use the same broker: %s", error)
+
     def reap(self) -> int:
         """Clear up after interface processes that died, and send the disconnects that these no longer can.
 
@@ -142,9 +154,7 @@ class ChannelLayer:
         """
         orphans = self.replies.reap()
         for orphan in orphans:
-            # without `order`: it runs after whatever else is under way for the connection
-            content = {"reply_channel": orphan.address.channel(), "path": orphan.path, "code": 1006}
-            self.flush_sends([self.prepare("websocket.disconnect", content)])
+            self.flush_sends([self.prepare("websocket.disconnect", orphan.disconnect())])
         return len(orphans)
 
     # groups

@@ -43,6 +43,7 @@ class Preflight(bootsteps.Step):
             for alias in channel_layers:
                 if not channels_embedded:
                     require_shared(channel_layers.config(alias), "celery worker")
+                channel_layers[alias].check_broker()
             queues_to_consume(only_channels, exclude_channels)
             _check_pool(worker.pool_cls)
             if worker.loglevel and worker.loglevel <= logging.DEBUG:

@@ -1,5 +1,6 @@
 """What a Celery worker does with channels: on each pool and on both brokers."""
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -8,7 +9,7 @@ from celery import Celery
 from kombu import Connection
 
 from tests.integration.workers import WorkerSetup
-from tests.servers import RabbitServer
+from tests.servers import RabbitServer, RedisServer
 
 POOLS = ["prefork", "threads", "solo"]
 
@@ -136,3 +137,14 @@ def test_given_filters_then_only_these_channels_run(setup: WorkerSetup, option: 
     with setup.worker("solo", arguments=[option]):
         assert sorted(setup.wait_for_lines(2)) == ["0", "1"]
     assert setup.left("forward") == 1
+
+
+def test_if_another_process_of_the_layer_uses_another_broker_then_a_worker_refuses_to_start(
+    setup: WorkerSetup, redis_server_shared: RedisServer
+) -> None:
+    with setup.worker("solo"):
+        other = replace(setup, broker=redis_server_shared.database(0))
+        with other.start("solo") as process:
+            assert process.wait(20) != 0
+            assert "different brokers" in process.output()
+            assert "guest" not in process.output()

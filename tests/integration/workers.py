@@ -54,24 +54,16 @@ class WorkerSetup:
             **self.environment,
         }
 
+    def start(self, pool: str = "prefork", concurrency: int = 4, arguments: Sequence[str] = ()) -> Process:
+        """Start a worker and return it at once."""
+        celery = os.path.join(os.path.dirname(sys.executable), "celery")
+        command = [celery, "-A", "tests.project", "worker", "-P", pool, "-c", str(concurrency), "-l", "info"]
+        return Process([*command, *arguments], env=self.env(), cwd=ROOT)
+
     @contextmanager
     def worker(self, pool: str = "prefork", concurrency: int = 4, arguments: Sequence[str] = ()) -> Iterator[Process]:
         """Run a worker, ready when the block begins."""
-        celery = os.path.join(os.path.dirname(sys.executable), "celery")
-        command = [
-            celery,
-            "-A",
-            "tests.project",
-            "worker",
-            "-P",
-            pool,
-            "-c",
-            str(concurrency),
-            "-l",
-            "info",
-            *arguments,
-        ]
-        with Process(command, env=self.env(), cwd=ROOT) as process:
+        with self.start(pool, concurrency, arguments) as process:
             process.wait_for_output(r"running \d+ channels", timeout=30)
             yield process
 
