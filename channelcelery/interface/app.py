@@ -87,6 +87,7 @@ class InterfaceApplication:
         """Open what is not open yet. It waits for nothing, so that two connections cannot open it twice."""
         if self._running is None:
             self._running = self._open()
+            self._running.node.start()
         return self._running
 
     def _open(self) -> _Running:
@@ -111,16 +112,18 @@ class InterfaceApplication:
             subprotocols=tuple(getattr(settings, "CHANNELS_WS_PROTOCOLS", ())),
         )
         publisher.start()
-        node.start()
         return _Running(around, node, intake, http)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()  # "lifespan.startup"
         try:
-            self._run()
+            self._running = self._open()
+            await self._running.node.open()
+            self._running.node.start()
         except Exception as error:  # the server ends, and says why
             if not isinstance(error, ChannelCeleryError | KeyError):
                 logger.critical("the interface cannot start", exc_info=True)
+            await self.close()
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
         await send({"type": "lifespan.startup.complete"})

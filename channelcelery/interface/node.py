@@ -1,6 +1,7 @@
 """The node: how one interface process is known to the others, and how what they send reaches its hub."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 
 from channelcelery.exceptions import InvalidChannelLayerError, LayerUnavailable
@@ -68,9 +69,21 @@ class Node:
         """Begin to open the node, in the background: Redis may be down, and sockets are refused until it is not."""
         self._life = asyncio.get_running_loop().create_task(self._live())
 
+    async def open(self) -> None:
+        """Try once to open the node before `start`, so that a server takes no socket that it would have to refuse.
+
+        Raises:
+            InvalidChannelLayerError: the settings cannot work with what was found.
+        """
+        with contextlib.suppress(LayerUnavailable):  # `start` tries again, and says so
+            await self._open()
+
     async def _live(self) -> None:
         while True:
-            await self._open()
+            if not self._opened:
+                await self._persist(self._open)
+            self._reachable = True
+            logger.info("the channel layer %r is reached, sockets are taken", self._layer.alias)
             try:
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._read())
@@ -80,9 +93,10 @@ class Node:
             await self._begin_anew()
 
     async def _open(self) -> None:
-        await self._persist(self._inbox.open)
+        await self._inbox.open()
+        # its client waits
+        await asyncio.to_thread(self._layer.check_broker)
         self._opened = True
-        logger.info("the channel layer %r is reached, sockets are taken", self._layer.alias)
 
     async def _persist(self, call: Callable[[], Awaitable[None]]) -> None:
         """Call until it succeeds, waiting longer and longer."""

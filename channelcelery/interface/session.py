@@ -212,8 +212,13 @@ class Session:
     def execute(self, plan: Plan) -> None:
         """Do what was planned for a socket in this state."""
         # the state first: a send may find out that the client is gone, and that must stay
-        if plan.state is not None:
-            self._enter(plan.state, plan.code)
+        if plan.state is State.OPEN:
+            logger.debug("WebSocket %.200a was accepted", self.path)
+            self._enter(State.OPEN)
+        elif plan.state is State.CLOSED:
+            if plan.code is None:
+                logger.info("WebSocket %.200a was refused", self.path)
+            self._enter(State.CLOSED, plan.code or 1006)
         for event, size in plan.events:
             self._outlet.put(event, size)
 
@@ -230,17 +235,12 @@ class Session:
         elif self.state is State.CONNECTING:
             self.execute(plan_of([Refuse()]))
 
-    def _enter(self, state: State, code: int | None) -> None:
-        if state is State.OPEN:
-            logger.debug("WebSocket %.200a was accepted", self.path)
-        elif code is None:
-            logger.info("WebSocket %.200a was refused", self.path)
+    def _enter(self, state: State, code: int | None = None) -> None:
+        self.state, self._code = state, code
         self._stop_timer()
         if state is State.CLOSED:
-            self._code = code or 1006
             # not every server reports the end of what we closed
             self._start_timer(_CLOSE_GRACE, self.end)
-        self.state = state
         if self._answered is not None and not self._answered.done():
             self._answered.set_result(None)
 
@@ -265,9 +265,7 @@ class Session:
             # the server knows that the client is gone, and is about to say so
             text = "a socket of %.200a was gone when written to"
             self._around.faults.note(reason, text, self.path, level=logging.DEBUG)
-            self._stop_timer()
-            self._start_timer(_CLOSE_GRACE, self.end)
-            self.state = State.CLOSED
+            self._enter(State.CLOSED, self._code)
             return
         text = "a socket of %.200a was closed: its client does not read what it is sent (%s)"
         self._around.faults.note(reason, text, self.path, reason)

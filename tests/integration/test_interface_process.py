@@ -236,6 +236,16 @@ def test_memory_is_refused_with_the_mend(quick: WorkerSetup, missing: str, how: 
 
 
 @redis_only
+def test_another_broker_than_that_of_the_others_is_refused(quick: WorkerSetup) -> None:
+    with interface(quick):
+        env = quick.env() | {"CELERY_BROKER_URL": f"{quick.broker}5"}
+        with Process([*MANAGE, "--port", str(free_port())], env=env, cwd=ROOT) as process:
+            assert process.wait(20) != 0
+            assert "CELERY_BROKER_URL" in process.output()
+            assert "Traceback" not in process.output()
+
+
+@redis_only
 def test_a_port_in_use_is_said(quick: WorkerSetup) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -10,7 +10,7 @@ import pytest
 
 from channelcelery.core.inbox import GroupEntry, JoinEntry, RepliesEntry
 from channelcelery.core.names import ReplyAddress
-from channelcelery.exceptions import LayerUnavailable
+from channelcelery.exceptions import InvalidChannelLayerError, LayerUnavailable
 from channelcelery.interface.node import Node
 from channelcelery.layers.base import Beat, Orphan
 from tests.unit.interface.fakes import FakeInbox, FakeServer, World, accepted, closed, run, text, until
@@ -26,6 +26,7 @@ class FakeLayer:
         self.inboxes: list[FakeInbox] = []
         self.orphans: list[list[Orphan]] = []
         self.reap_error: Exception | None = None
+        self.broker_error: Exception | None = None
         self.reaped_on: set[str] = set()
         self._names = (f"n{number}" for number in itertools.count(1))
         self.away = False
@@ -38,6 +39,10 @@ class FakeLayer:
         inbox.away = self.away
         self.inboxes.append(inbox)
         return inbox
+
+    def check_broker(self) -> None:
+        if self.broker_error is not None:
+            raise self.broker_error
 
     def reap(self) -> list[Orphan]:
         self.reaped_on.add(threading.current_thread().name)
@@ -122,6 +127,51 @@ def test_redis_that_is_down_at_the_start_is_tried_until_it_is_up(caplog: pytest.
 
     run(main)
     assert len([record for record in caplog.records if record.levelno == logging.WARNING]) == 1
+
+
+def test_a_node_can_be_opened_before_it_is_started() -> None:
+    """Expect it to be ready from the first turn of the loop on, and to be opened once."""
+
+    async def main() -> None:
+        it = Process()
+        await it.node.open()
+        it.node.start()
+        await until(lambda: it.node.ready)
+        assert len(it.layer.called("open")) == 1
+        await it.node.close()
+
+    run(main)
+
+
+def test_redis_that_is_down_is_no_error_then() -> None:
+    async def main() -> None:
+        it = Process()
+        it.inbox.away = True
+        await it.node.open()
+        it.node.start()
+        it.inbox.away = False
+        await until(lambda: it.node.ready)
+        await it.node.close()
+
+    run(main)
+
+
+def test_settings_that_cannot_work_are_an_error_then_and_said_later(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        it = Process()
+        it.layer.broker_error = InvalidChannelLayerError("default", "CONFIG", "other brokers")
+        with pytest.raises(InvalidChannelLayerError):
+            await it.node.open()
+        it.node.start()
+        await until(lambda: it.world.faults.dropped["layer_invalid"] >= 2)
+        assert not it.node.ready
+        it.layer.broker_error = None
+        await until(lambda: it.node.ready)
+        await it.node.close()
+
+    run(main)
+    assert "other brokers" in caplog.text
+    assert "Traceback" not in caplog.text
 
 
 def test_redis_that_goes_away_is_asked_by_a_beat_before_it_is_read_again() -> None:
