@@ -103,7 +103,7 @@ def test_if_a_worker_is_started_20_times_on_a_backlog_then_it_runs_it_each_time(
     setup.send_work(1_000, 0.02)
     for _ in range(20):
         before = len(setup.lines())
-        with setup.worker("prefork", concurrency=2, arguments=["--without-mingle", "--without-gossip"]) as worker:
+        with setup.worker("prefork", concurrency=2) as worker:
             setup.wait_for_lines(before + 10)
             worker.terminate()
             assert worker.wait(30) == 0

@@ -58,7 +58,8 @@ class WorkerSetup:
         """Start a worker and return it at once."""
         celery = os.path.join(os.path.dirname(sys.executable), "celery")
         command = [celery, "-A", "tests.project", "worker", "-P", pool, "-c", str(concurrency), "-l", "info"]
-        return Process([*command, *arguments], env=self.env(), cwd=ROOT)
+        # it would wait a second for other workers to answer
+        return Process([*command, "--without-mingle", *arguments], env=self.env(), cwd=ROOT)
 
     @contextmanager
     def worker(self, pool: str = "prefork", concurrency: int = 4, arguments: Sequence[str] = ()) -> Iterator[Process]:

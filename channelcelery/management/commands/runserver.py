@@ -1,5 +1,6 @@
 """`manage.py runserver`: interface and worker in one process, with autoreload and static files (items 219 to 221)."""
 
+import logging
 import os
 import threading
 from typing import Any
@@ -43,6 +44,8 @@ class Command(DjangoCommand):
             super().inner_run(*args, **options)
             return
         autoreload.raise_last_exception()
+        if options["verbosity"] > 1:
+            logging.getLogger("django.channels").setLevel(logging.DEBUG)
         threads = 4 if options["use_threading"] else 1
         worker = None if options["noworker"] else EmbeddedWorker(threads)
         self._preflight(alias, worker is None, options)
