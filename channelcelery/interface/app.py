@@ -15,7 +15,7 @@ from channelcelery.interface.http import HttpApplication, http_application
 from channelcelery.interface.intake import Intake
 from channelcelery.interface.node import Node
 from channelcelery.interface.origins import origins_of
-from channelcelery.interface.session import Surroundings
+from channelcelery.interface.surroundings import Surroundings
 from channelcelery.interface.websocket import serve_websocket
 
 __all__ = ["InterfaceApplication"]

@@ -145,14 +145,9 @@ class Hub:
             if not number % _SLICE:
                 yield
 
-    def _blame(self, socket: LocalSocket) -> None:
-        text = "the socket of %.200a raised, the message to it is lost"
-        self._faults.note("socket_error", text, socket.path, trace=True)
-
     def close_all(self, code: int) -> None:
         """Close every socket; each is removed when its connection ends."""
-        for socket in tuple(self._sockets.values()):
-            socket.close(code)
+        self._each(lambda socket: socket.close(code))
 
     def abandon(self, code: int) -> None:
         """Close every socket and forget it at once, since others have cleared its name and groups.
@@ -160,17 +155,24 @@ class Hub:
         Those that Redis knew of close quietly: who cleared up tells consumers that they ended.
         """
         unknown = self.changes.take().opened
-        sockets, self._sockets = self._sockets, {}
         self._memberships.clear()
-        for token, socket in sockets.items():
-            socket.close(code, quietly=token not in unknown)
+        self._each(lambda socket: socket.close(code, quietly=socket.token not in unknown))
+        self._sockets.clear()
 
     def sweep(self) -> None:
         """End connections that their clients hold up."""
-        for socket in tuple(self._sockets.values()):
-            socket.sweep()
+        self._each(lambda socket: socket.sweep())
 
     def end_all(self) -> None:
         """Let go of every socket that is still there."""
+        self._each(lambda socket: socket.end())
+
+    def _each(self, call: Callable[[LocalSocket], None]) -> None:
         for socket in tuple(self._sockets.values()):
-            socket.end()
+            try:
+                call(socket)
+            except Exception:  # as above
+                self._blame(socket)
+
+    def _blame(self, socket: LocalSocket) -> None:
+        self._faults.note("socket_error", "the socket of %.200a raised", socket.path, trace=True)

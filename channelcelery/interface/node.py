@@ -48,7 +48,7 @@ class Node:
         self._intake = intake
         self._faults = faults
         self._inbox: Inbox = layer.make_inbox(layer.new_node())
-        self._reachable = self._opened = self._closing = self._lost = False
+        self._in_touch = self._opened = self._closing = self._lost = False
         # a beat, a rebuild and a record each say what the state is: never two at once
         self._telling = asyncio.Lock()
         self._life: asyncio.Task[None] | None = None
@@ -63,7 +63,7 @@ class Node:
     @property
     def ready(self) -> bool:
         """Whether replies can reach it."""
-        return self._opened and self._reachable and not self._closing
+        return self._opened and self._in_touch and not self._closing
 
     def start(self) -> None:
         """Begin to open the node, in the background: Redis may be down, and sockets are refused until it is not."""
@@ -82,7 +82,7 @@ class Node:
         while True:
             if not self._opened:
                 await self._persist(self._open)
-            self._reachable = True
+            self._in_touch = True
             logger.info("the channel layer %r is reached, sockets are taken", self._layer.alias)
             try:
                 async with asyncio.TaskGroup() as tasks:
@@ -106,24 +106,24 @@ class Node:
             pause = min(2 * pause, _LAST_PAUSE)
 
     async def _reach(self, call: Callable[[], Awaitable[None]]) -> bool:
-        """Call, take note of whether Redis could be reached, and tell; no failure but the node's death is passed on."""
+        """Call and tell whether that succeeded; no failure but the node's death is passed on.
+
+        After a failure only a beat puts the node in touch again.
+        """
         try:
             await call()
         except LayerUnavailable as error:
-            self._reachable = False
             self._faults.note("layer_unavailable", "%s Sockets stay open; new ones get 503.", error)
         except InvalidChannelLayerError as error:
-            self._reachable = False
             self._faults.note("layer_invalid", "%s", error)
         except _TakenForDead:
             raise
         except Exception:  # whatever it is, the sockets must outlive it
-            self._reachable = False
             text = "the channel layer's Redis could not be spoken to; trying again"
             self._faults.note("layer_error", text, trace=True)
         else:
-            self._reachable = True
             return True
+        self._in_touch = False
         return False
 
     # what others send
@@ -133,7 +133,7 @@ class Node:
             await self._persist(self._read_once)
 
     async def _read_once(self) -> None:
-        if not self._reachable:
+        if not self._in_touch:
             # what changed while Redis was away must be known before anything is read
             await self._beat()
         entries = await self._inbox.read()
@@ -167,13 +167,13 @@ class Node:
             if beat is Beat.DEAD:
                 raise _TakenForDead
             self._lost = self._lost or beat is Beat.LOST
-            if not self._lost:
-                return
-            logger.warning("the channel layer's Redis lost data: %d sockets are written again", len(self.hub))
-            # the snapshot says it all
-            self.hub.changes.take()
-            await self._inbox.rebuild(self.hub.channels(), self.hub.groups())
-            self._lost = False
+            if self._lost:
+                logger.warning("the channel layer's Redis lost data: %d sockets are written again", len(self.hub))
+                # the snapshot says it all
+                self.hub.changes.take()
+                await self._inbox.rebuild(self.hub.channels(), self.hub.groups())
+                self._lost = False
+            self._in_touch = True
 
     def _record_soon(self) -> None:
         if self._recorder is None and not self._closing:

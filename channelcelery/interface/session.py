@@ -3,22 +3,19 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from channelcelery.conf import LayerConfig
 from channelcelery.core.names import ReplyAddress
 from channelcelery.core.websocket import Close, Refuse, State, above_limit, decide
 from channelcelery.exceptions import ChannelFull, InvalidContent
 from channelcelery.interface.events import Event, Plan, Receive, Send, plan_of
-from channelcelery.interface.faults import Faults, logger
-from channelcelery.interface.hub import Hub
-from channelcelery.interface.intake import RETRY_INTERVAL, Intake
-from channelcelery.interface.origins import Origins
+from channelcelery.interface.faults import logger
+from channelcelery.interface.intake import RETRY_INTERVAL
 from channelcelery.interface.outlet import Outlet
+from channelcelery.interface.surroundings import Surroundings
 
-__all__ = ["Holder", "Session", "Surroundings"]
+__all__ = ["Session"]
 
 #: Bytes of randomness in a reply channel's name: 128 bits.
 _TOKEN_BYTES = 16
@@ -28,41 +25,6 @@ _CLOSE_GRACE = 10.0
 _SHUTDOWN_GRACE = 0.5
 #: What a server reports when it goes down ("service restart" in the registry of RFC 6455, section 11.7).
 _SERVICE_RESTART = 1012
-
-
-class Holder(Protocol):
-    """The node that holds the sockets."""
-
-    @property
-    def name(self) -> str:
-        """Its part of reply channels' names."""
-
-    @property
-    def ready(self) -> bool:
-        """Whether replies can reach it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What every socket of a process shares.
-
-    Args:
-        config: the layer's settings.
-        node: the process's name, and whether it can be reached.
-        hub: holds the socket while it is open.
-        intake: takes its messages.
-        faults: counts what goes wrong.
-        origins: says which handshakes are answered.
-        subprotocols: those that the project speaks (CHANNELS_WS_PROTOCOLS, item 124).
-    """
-
-    config: LayerConfig
-    node: Holder
-    hub: Hub
-    intake: Intake
-    faults: Faults
-    origins: Origins
-    subprotocols: Sequence[str] = ()
 
 
 class Session:

@@ -5,7 +5,8 @@ from typing import Any
 from channelcelery.core.websocket import choose_subprotocol
 from channelcelery.exceptions import ChannelFull, InvalidContent
 from channelcelery.interface.events import Receive, Scope, Send, send_unavailable
-from channelcelery.interface.session import Session, Surroundings
+from channelcelery.interface.session import Session
+from channelcelery.interface.surroundings import Surroundings
 
 __all__ = ["serve_websocket"]
 

@@ -8,6 +8,8 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from django.http import HttpResponse
+from django.urls import path
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
@@ -360,6 +362,24 @@ def test_http_off(start: Start, method: str) -> None:
     assert (response.status, response.headers["content-type"]) == (404, "text/plain; charset=utf-8")
     assert response.headers["server"] is None
     assert (response.read() == b"") is (method == "HEAD")
+    connection.close()
+
+
+urlpatterns = [path("page/", lambda request: HttpResponse(f"a page for {request.get_host()}"))]
+
+
+def test_http_inline_beside_sockets(start: Start, settings: Any) -> None:
+    settings.ROOT_URLCONF, settings.MIDDLEWARE = __name__, []
+    it = start(http="inline")
+    connection = http.client.HTTPConnection("127.0.0.1", it.port, timeout=5)
+    with it.accepted("/page/") as (client, connect):
+        for host, status, body in (("example.org", 200, b"a page for example.org"), ("evil.test", 400, b"")):
+            connection.request("GET", "/page/", headers={"Host": host})
+            response = connection.getresponse()
+            assert response.status == status
+            assert body in response.read()
+        it.worker.reply(connect, text="a socket")
+        assert client.recv(timeout=5) == "a socket"
     connection.close()
 
 

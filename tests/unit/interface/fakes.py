@@ -14,7 +14,7 @@ from channelcelery.interface.faults import Faults
 from channelcelery.interface.hub import Hub
 from channelcelery.interface.intake import Intake
 from channelcelery.interface.origins import Origins
-from channelcelery.interface.session import Surroundings
+from channelcelery.interface.surroundings import Surroundings
 from channelcelery.interface.websocket import serve_websocket
 from channelcelery.layers.base import Beat
 

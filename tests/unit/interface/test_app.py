@@ -211,3 +211,14 @@ def test_other_connections_are_refused_as_asgi_asks() -> None:
             await InterfaceApplication()({"type": "telepathy"}, None, None)  # type: ignore[arg-type]
 
     run(main)
+
+
+def test_get_channel_layer_gives_the_layer_of_an_alias() -> None:
+    """Item 46."""
+    from channelcelery.asgi import application, get_channel_layer
+
+    assert get_channel_layer() is channel_layers["default"]
+    assert get_channel_layer("default").alias == "default"
+    with pytest.raises(KeyError):
+        get_channel_layer("other")
+    assert application.alias == "default"

@@ -195,9 +195,13 @@ def test_abandon_closes_all_and_forgets_them() -> None:
     assert not it.hub.changes, "it is not the new name's to report"
 
 
-def test_close_sweep_and_end_reach_every_socket() -> None:
-    it = Harness("a", "b")
+def test_close_sweep_and_end_reach_every_socket_whichever_raises() -> None:
+    it = Harness("a", "bad", "b")
+    it.sockets[1].error = RuntimeError("boom")
     it.hub.close_all(1012)
     it.hub.sweep()
     it.hub.end_all()
-    assert [socket.done for socket in it.sockets] == [[("close", 1012, False), "sweep", "end"]] * 2
+    assert [socket.done for socket in it.sockets[::2]] == [[("close", 1012, False), "sweep", "end"]] * 2
+    it.hub.abandon(1012)
+    assert len(it.hub) == 0
+    assert it.faults.dropped == {"socket_error": 4}

@@ -13,7 +13,7 @@ from channelcelery.core.names import ReplyAddress
 from channelcelery.exceptions import InvalidChannelLayerError, LayerUnavailable
 from channelcelery.interface.node import Node
 from channelcelery.layers.base import Beat, Orphan
-from tests.unit.interface.fakes import FakeInbox, FakeServer, World, accepted, closed, run, text, until
+from tests.unit.interface.fakes import FakeInbox, FakeServer, FakeTransport, World, accepted, closed, run, text, until
 
 
 class FakeLayer:
@@ -58,7 +58,7 @@ class Process:
     """A node with its hub, and sockets that are opened in it."""
 
     def __init__(self, **config: Any) -> None:
-        self.world = World(heartbeat=0.02, **config)
+        self.world = World(**{"heartbeat": 0.02, **config})
         self.layer = FakeLayer(self.world)
         self.node = Node(self.layer, self.world.intake, self.world.faults)  # type: ignore[arg-type]
         self.world.hub = self.node.hub
@@ -176,7 +176,7 @@ def test_settings_that_cannot_work_are_an_error_then_and_said_later(caplog: pyte
 
 def test_redis_that_goes_away_is_asked_by_a_beat_before_it_is_read_again() -> None:
     async def main() -> None:
-        it = Process()
+        it = Process(heartbeat=60, node_expiry=120)
         await it.start()
         server, token, _ = await it.open()
         it.inbox.away = True
@@ -229,6 +229,37 @@ def test_lost_data_is_written_again_with_the_sockets_open() -> None:
         assert len(it.layer.called("rebuild")) == 1
         assert not task.done()
         assert server.sent == [accepted()]
+        await it.node.close()
+
+    run(main)
+
+
+def test_what_a_rebuild_says_is_not_said_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("channelcelery.interface.node._GATHER", 60)
+
+    async def main() -> None:
+        it = Process()
+        await it.start()
+        _, token, _ = await it.open()
+        assert it.node.hub.changes
+        it.inbox.beats.append(Beat.LOST)
+        await until(lambda: it.layer.called("rebuild"))
+        assert it.layer.called("rebuild") == [("n1", {token: "/chat/"}, {})]
+        assert not it.node.hub.changes
+        await it.node.close()
+
+    run(main)
+
+
+def test_sockets_that_cannot_finish_closing_are_ended_now_and_then() -> None:
+    async def main() -> None:
+        it, transport = Process(), FakeTransport(buffered=1)
+        await it.start()
+        server = FakeServer(transport=transport)
+        await it.world.open(server)
+        transport.closing = True
+        await until(lambda: transport.aborted)
+        server.disconnect()
         await it.node.close()
 
     run(main)
@@ -360,7 +391,8 @@ def test_close_does_not_wait_for_servers_that_do_not_report_the_end(monkeypatch:
         server = FakeServer(reports_closes=False)
         _, task = await it.world.open(server)
         await it.node.close()
-        await task
+        async with asyncio.timeout(2):
+            await task
         assert [content["code"] for content in it.world.publisher.contents("disconnect")] == [1012]
 
     run(main)

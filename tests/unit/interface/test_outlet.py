@@ -87,6 +87,28 @@ def test_bytes_that_were_sent_make_room() -> None:
     run(main)
 
 
+def test_bytes_that_were_sent_make_room_while_others_still_wait() -> None:
+    async def main() -> None:
+        permits, sent, failures = asyncio.Semaphore(0), [], []
+
+        async def send(event: Any) -> None:
+            await permits.acquire()
+            sent.append(event["text"])
+
+        outlet = Outlet(send, 10, 5.0, failures.append)
+        for number in range(20):
+            outlet.put(text(f"{number:05}"), 5)
+            if number:
+                permits.release()
+                await until(lambda number=number: len(sent) == number)  # type: ignore[misc]
+        assert failures == []
+        outlet.put(text("12345"), 5)
+        outlet.put(text("6"), 1)
+        assert failures == ["send_buffer"]
+
+    run(main)
+
+
 def test_one_message_above_the_limit_passes_while_nothing_waits() -> None:
     async def main() -> None:
         it = Outlets(limit=10)

@@ -468,7 +468,8 @@ def test_a_close_ends_the_wait_for_room() -> None:
         server.text("a")
         await until(lambda: world.publisher.refusals)
         world.reply(token, close=True)
-        await task
+        async with asyncio.timeout(2):
+            await task
         assert world.publisher.channels == ["connect", "disconnect"]
         assert world.publisher.taken[-1][1]["order"] == 1
         assert not world.faults.dropped
