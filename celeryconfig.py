@@ -3,7 +3,7 @@
 import os
 
 # Where channel messages queue up. memory:// lives in one process: right for a demo, useless for a worker beside it.
-broker_url = os.environ.get("CELERY_BROKER_URL") or "memory://"
+broker_url = os.environ.get("CELERY_BROKER_URL") or "memory://localhost/"
 
 # A worker that starts before its broker waits for it instead of giving up.
 broker_connection_retry_on_startup = True

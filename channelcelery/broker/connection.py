@@ -49,7 +49,7 @@ def default_app() -> Celery:
     With neither, queues are in memory, which only a single process can use.
     """
     os.environ.setdefault("CELERY_LOADER", "app")
-    values: dict[str, Any] = {"broker_url": "memory://", "broker_connection_retry_on_startup": True}
+    values: dict[str, Any] = {"broker_url": "memory://localhost/", "broker_connection_retry_on_startup": True}
     if find_spec("celeryconfig") is not None:
         module = import_module("celeryconfig")
         values |= {
@@ -60,6 +60,9 @@ def default_app() -> Celery:
     for name in dir(settings):
         if name.startswith("CELERY_"):
             values[name.removeprefix("CELERY_").lower()] = getattr(settings, name)
+    if str(values["broker_url"]).startswith("memory:"):
+        # Kombu looks once a second by itself
+        values.setdefault("broker_transport_options", {"polling_interval": 0.01})
     app = Celery("channelcelery")
     app.config_from_object(values)
     return app
