@@ -65,6 +65,8 @@ class EmbeddedWorker:
                 without_mingle=True,
                 without_gossip=True,
                 channels_embedded=True,
+                # Celery's timer sleeps for so long, and the end waits for it: 2 s by default
+                timer_precision=0.2,
                 ready_callback=lambda consumer: self._ready.set(),
             )
             worker.start()
