@@ -73,7 +73,7 @@ class ConsumerRegistry:
 
 
 def _check_channels(given: str | Iterable[str]) -> tuple[str, ...]:
-    if callable(given) or not isinstance(given, str | bytes | Iterable):
+    if not isinstance(given, str | bytes | Iterable):
         raise TypeError(f"write @consumer('channel', …) with the channel's name or a list of names, not {given!r}")
     names = [given] if isinstance(given, str | bytes) else list(given)
     if not names:

@@ -29,8 +29,9 @@ class Routable(Protocol):
         """Return the channels that this may match; it is asked about no other."""
 
 
-#: A dotted path to one of the others, a dict of channels and consumers, or a list of routes.
-Routing = str | Mapping[str, Any] | Iterable[Routable]
+#: A dotted path to one of the others, a dict of channels and consumers, or a list of `Routable`s. Not typed as such:
+#: type checkers make a list of objects of one that holds routes and includes.
+Routing = str | Mapping[str, Any] | Iterable[Any]
 
 
 class Route:

@@ -109,8 +109,6 @@ def _split(entry: Routable) -> dict[str, list[Routable]]:
         # a route object of one's own, or a subclass that may match in its own way, is asked as it is
         return {channel: [entry] for channel in entry.channel_names()}
     inside = _by_channel(entry.routing, str(entry))
-    if not entry.prefixes:
-        return inside
     return {channel: [_narrowed(entry, routes)] for channel, routes in inside.items()}
 
 

@@ -73,6 +73,9 @@ class FakeReplies:
     def group_channels(self, group: str) -> list[str]:
         return sorted(self.groups.get(group, ()))
 
+    def check_fingerprint(self, value: str) -> None:
+        """There is no other process that could give another one."""
+
     def reap(self) -> list[Orphan]:
         return []
 

@@ -1,6 +1,7 @@
 """`Channel` and `Group`, and the sends that a running consumer holds back (items 24, 27 to 32 and 36 to 41)."""
 
 import asyncio
+import inspect
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -12,8 +13,9 @@ from channelcelery.channel import Channel, CollectedSends, Group, collect_sends
 from channelcelery.core.sends import Send
 from channelcelery.exceptions import ChannelFull, InvalidContent, InvalidName, MessageTooLarge
 from channelcelery.layers import channel_layers
+from channelcelery.layers.base import Publisher, ReplyStore
 from channelcelery.layers.layer import ChannelLayer
-from tests.fakes import FakeLayer
+from tests.fakes import FakeLayer, FakePublisher, FakeReplies
 
 REPLY = "websocket.send!node.token"
 
@@ -29,6 +31,14 @@ def default_layer(layer: FakeLayer) -> Iterator[FakeLayer]:
     old = channel_layers.set("default", layer)
     yield layer
     channel_layers.set("default", old)
+
+
+@pytest.mark.parametrize(("fake", "protocol"), [(FakePublisher, Publisher), (FakeReplies, ReplyStore)])
+def test_the_fakes_do_all_that_the_halves_of_a_layer_must(fake: type, protocol: type) -> None:
+    expected = {name: method for name, method in vars(protocol).items() if not name.startswith("_")}
+    assert expected.keys() <= set(dir(fake))
+    for name, method in expected.items():
+        assert inspect.signature(getattr(fake, name)) == inspect.signature(method)
 
 
 def flush(collected: CollectedSends) -> None:

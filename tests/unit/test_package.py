@@ -34,7 +34,7 @@ def test_the_public_names_are_those_of_their_modules() -> None:
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
-    for package in (channelcelery, channelcelery.layers):  # type: ignore[attr-defined]
+    for package in (channelcelery, channelcelery.layers):
         with pytest.raises(AttributeError, match="has no attribute 'Chanel'"):
             _ = package.Chanel
 

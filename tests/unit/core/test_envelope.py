@@ -100,6 +100,7 @@ class TestWhatDoesNot:
                 envelope.encode_content(content, LIMIT)
 
     def test_given_the_deepest_nesting_expect_it_readable_and_one_more_refused(self) -> None:
+        assert envelope.MAX_DEPTH == 100, "a lower one would refuse what was sent before"
         # the dict itself is the first level
         content = {"a": nested(envelope.MAX_DEPTH - 1)}
         assert travel(content) == content
@@ -185,6 +186,30 @@ class TestReading:
     def test_given_an_item_without_content_or_deadline_expect_an_error(self, fields: dict[str, Any]) -> None:
         with pytest.raises(InvalidEnvelope, match="content or the deadline"):
             envelope.decode_item(msgpack.packb(fields))
+
+
+class TestRetries:
+    """A message that goes back to its channel carries the count of its tries outside of its content (item 80)."""
+
+    @given(CONTENTS, st.integers(0, 2**53))
+    def test_given_an_item_expect_one_more_retry_and_all_else_kept(
+        self, content: dict[str, Any], deadline: int
+    ) -> None:
+        item = item_v1(content_v1(content), deadline)
+        for retries in range(3):
+            assert envelope.decode_item(item) == envelope.Item(content, deadline, retries)
+            item = envelope.count_retry(item)
+
+    def test_given_fields_of_a_later_version_expect_them_kept(self) -> None:
+        item = msgpack.packb({"trace": [b"\xff"], "b": {}, "d": 7})
+        assert msgpack.unpackb(envelope.count_retry(item)) == {"trace": [b"\xff"], "b": {}, "d": 7, "n": 1}
+
+    @pytest.mark.parametrize("retries", [-1, True, "1", 1.5, None, [1]])
+    def test_given_no_count_expect_the_item_refused(self, retries: object) -> None:
+        item = msgpack.packb({"b": {}, "d": 1, "n": retries})
+        for read in (envelope.decode_item, envelope.count_retry):
+            with pytest.raises(InvalidEnvelope, match="retries"):
+                read(item)
 
 
 class TestGarbage:
