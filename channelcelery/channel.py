@@ -70,12 +70,13 @@ class Channel:
         self.name = check_channel_name(name)
         self.channel_layer = channel_layer if channel_layer is not None else channel_layers[alias]
 
-    def send(self, content: dict[str, object], immediately: bool = False) -> None:
+    def send(self, content: dict[str, object], immediately: bool = False, delay: float | None = None) -> None:
         """Send a message: at once outside a consumer, else when the consumer has ended.
 
         Args:
             content: the message; it is encoded now, so that later changes do not count.
             immediately: send now, inside a consumer too.
+            delay: milliseconds to wait before it is sent; never less, and about 0.1 s more at most.
 
         Raises:
             InvalidContent: it is no message.
@@ -84,9 +85,13 @@ class Channel:
             BrokerUnavailable: sent at once, and the broker did not take it.
             LayerUnavailable: sent at once, and Redis did not take it.
         """
-        send = self.channel_layer.prepare(self.name, content)
+        send: Send
+        if delay is not None:
+            send = self.channel_layer.prepare_delayed(self.name, content, delay)
+        else:
+            send = self.channel_layer.prepare(self.name, content)
         collected = _collected.get()
-        if collected is not None and "!" in self.name:
+        if collected is not None and delay is None and "!" in self.name:
             collected.answered.add(self.name)
         if full := _dispatch(self.channel_layer, send, immediately):
             raise ChannelFull(full)

@@ -38,6 +38,7 @@ class LayerConfig:
         expiry: seconds after which an unread message is dropped.
         capacity: messages that wait on a normal channel at most.
         channel_capacity: pairs of a compiled pattern and a capacity; the first that matches counts (item 52).
+        delay_capacity: delayed messages that wait on one Redis at most.
         message_size: bytes of one encoded message.
         inbox_capacity: entries that wait for one interface process at most.
         inbox_bytes: bytes that wait for one interface process at most.
@@ -64,6 +65,7 @@ class LayerConfig:
     expiry: float = 60.0
     capacity: int = 10_000
     channel_capacity: tuple[tuple[re.Pattern[str], int], ...] = ()
+    delay_capacity: int = 100_000
     message_size: int = 4 * _MIB
     inbox_capacity: int = 100_000
     inbox_bytes: int = 64 * _MIB

@@ -10,6 +10,7 @@ from channelcelery.core.sends import GroupSend, ReplySend
 from channelcelery.exceptions import ChannelFull
 from channelcelery.layers.base import Delivered, Orphan
 from channelcelery.layers.layer import ChannelLayer
+from channelcelery.layers.memory_delays import MemoryDelayStore
 from channelcelery.message import Message
 
 
@@ -100,7 +101,7 @@ class FakeLayer(ChannelLayer):
 
     def __init__(self, alias: str = "default", **config: Any) -> None:
         entry = {"BACKEND": "channelcelery.layers.InMemoryChannelLayer", "CONFIG": config}
-        super().__init__(layer_config(alias, entry), FakeReplies(), FakePublisher(), _no_inbox)
+        super().__init__(layer_config(alias, entry), FakeReplies(), FakePublisher(), MemoryDelayStore(1_000), _no_inbox)
 
 
 def _no_inbox(node: str) -> NoReturn:

@@ -133,4 +133,5 @@ class PublisherThread:
             self.dropped[reason] += expired
             logger.error("%d messages for %s reached their deadline unpublished (%s)", expired, channel, reason)
         if not items:
+            self._full.discard(channel)
             del self._waiting[channel]

@@ -2,8 +2,9 @@
 
 A queue's message is a *batch*: a map of the version `v`, the channel `c` and the items `m`, each item opaque bytes, so
 that a worker's main process can hand items on without reading them. An *item* is a map of the deadline `d`
-(milliseconds since the epoch) and the content `b`. Readers ignore fields that they do not know and accept the next
-version, so that workers and interfaces can be upgraded in either order.
+(milliseconds since the epoch), the content `b` and, where consumers asked to run it later, how often it went back to
+its channel, `n`. Readers ignore fields that they do not know and accept the next version, so that workers and
+interfaces can be upgraded in either order.
 """
 
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ __all__ = [
     "VERSION",
     "Batch",
     "Item",
+    "count_retry",
     "decode_batch",
     "decode_content",
     "decode_item",
@@ -55,10 +57,12 @@ class Item:
     Args:
         content: what the sender sent.
         deadline: milliseconds since the epoch after which it must not be delivered (item 56).
+        retries: how often it went back to its channel since a consumer asked to run it later (item 80).
     """
 
     content: dict[str, Any]
     deadline: int
+    retries: int = 0
 
 
 def encode_content(content: object, limit: int) -> bytes:
@@ -125,6 +129,17 @@ def encode_item(content: bytes, deadline: int) -> bytes:
     return b"\x82\xa1d" + packed + b"\xa1b" + content
 
 
+def count_retry(item: bytes) -> bytes:
+    """Return an item as it goes back to its channel: one more retry, all else kept, what a later version wrote too.
+
+    Raises:
+        InvalidEnvelope: it was not written by `encode_item`.
+    """
+    fields = decode_content(item) | {"n": decode_item(item).retries + 1}
+    packed: bytes = msgpack.packb(fields)
+    return packed
+
+
 def encode_batch(channel: str, items: Sequence[bytes]) -> bytes:
     """Encode what travels as one message of the queue.
 
@@ -158,10 +173,12 @@ def decode_item(item: bytes) -> Item:
         InvalidEnvelope: it was not written by `encode_item`.
     """
     fields = decode_content(item)
-    content, deadline = fields.get("b"), fields.get("d")
+    content, deadline, retries = fields.get("b"), fields.get("d"), fields.get("n", 0)
     if not isinstance(content, dict) or not isinstance(deadline, int):
         raise InvalidEnvelope("the content or the deadline is missing")
-    return Item(content, deadline)
+    if type(retries) is not int or retries < 0:
+        raise InvalidEnvelope("the count of retries is no count")
+    return Item(content, deadline, retries)
 
 
 def decode_content(packed: bytes) -> dict[str, Any]:

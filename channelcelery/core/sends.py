@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-__all__ = ["ChannelSend", "GroupSend", "ReplySend", "Send"]
+__all__ = ["ChannelSend", "DelayedSend", "GroupSend", "ReplySend", "Send"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,4 +40,19 @@ class GroupSend:
     content: bytes
 
 
-Send = ChannelSend | ReplySend | GroupSend
+@dataclass(frozen=True, slots=True)
+class DelayedSend:
+    """A message for any channel that is to be sent later.
+
+    Args:
+        channel: the channel's name.
+        content: the encoded content.
+        delay: milliseconds from when it is handed over.
+    """
+
+    channel: str
+    content: bytes
+    delay: int
+
+
+Send = ChannelSend | ReplySend | GroupSend | DelayedSend

@@ -11,9 +11,9 @@ from typing import Protocol
 
 from channelcelery.core.inbox import Entry
 from channelcelery.core.names import ReplyAddress
-from channelcelery.core.sends import GroupSend, ReplySend
+from channelcelery.core.sends import DelayedSend, GroupSend, ReplySend
 
-__all__ = ["Beat", "Delivered", "Inbox", "Orphan", "Publisher", "ReplyStore"]
+__all__ = ["Beat", "DelayStore", "Delivered", "Inbox", "Orphan", "Publisher", "ReplyStore"]
 
 
 class Publisher(Protocol):
@@ -115,6 +115,27 @@ class ReplyStore(Protocol):
 
     def flush(self) -> None:
         """Delete every inbox entry and group of this layer (item 50)."""
+
+    def close(self) -> None:
+        """End the connections; the next call opens new ones."""
+
+
+class DelayStore(Protocol):
+    """Where messages wait until they are due; safe to share between threads, and usable again after a fork."""
+
+    def add(self, sends: Sequence[DelayedSend]) -> bool:
+        """Let messages wait; false if there was no room for some of them.
+
+        Raises:
+            LayerUnavailable: Redis did not answer.
+        """
+
+    def take_due(self, limit: int) -> list[tuple[str, bytes]]:
+        """Return (channel, encoded content) of what is due, each to one caller, at most `limit` a host.
+
+        Raises:
+            LayerUnavailable: Redis did not answer.
+        """
 
     def close(self) -> None:
         """End the connections; the next call opens new ones."""

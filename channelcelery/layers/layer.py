@@ -9,15 +9,21 @@ from itertools import groupby
 
 from channelcelery.broker.connection import broker_identity
 from channelcelery.conf import LayerConfig
-from channelcelery.core.envelope import encode_content, encode_item
+from channelcelery.core.delays import check_delay
+from channelcelery.core.envelope import decode_content, encode_content, encode_item
 from channelcelery.core.names import check_channel_name, check_group_name, is_reply_channel, reply_address
-from channelcelery.core.sends import ChannelSend, GroupSend, ReplySend, Send
-from channelcelery.exceptions import ChannelFull, LayerUnavailable, MessageTooLarge
-from channelcelery.layers.base import Delivered, Inbox, Publisher, ReplyStore
+from channelcelery.core.sends import ChannelSend, DelayedSend, GroupSend, ReplySend, Send
+from channelcelery.exceptions import BrokerUnavailable, ChannelFull, LayerUnavailable, MessageTooLarge
+from channelcelery.layers.base import DelayStore, Delivered, Inbox, Publisher, ReplyStore
 
 __all__ = ["ChannelLayer"]
 
 logger = logging.getLogger("django.channels.layer")
+
+#: Delayed messages that are sent in one go.
+_DUE_AT_ONCE = 500
+#: Milliseconds after which a delayed message whose channel was full is tried again.
+_AGAIN = 1_000
 
 
 class ChannelLayer:
@@ -27,6 +33,7 @@ class ChannelLayer:
         config: its settings.
         replies: the half that holds reply channels and groups.
         publisher: the half that holds normal channels.
+        delays: where messages for either half wait until they are due.
         make_inbox: makes the inbox of one interface process from a node's name.
     """
 
@@ -35,12 +42,18 @@ class ChannelLayer:
     extensions = ("groups", "flush")
 
     def __init__(
-        self, config: LayerConfig, replies: ReplyStore, publisher: Publisher, make_inbox: Callable[[str], Inbox]
+        self,
+        config: LayerConfig,
+        replies: ReplyStore,
+        publisher: Publisher,
+        delays: DelayStore,
+        make_inbox: Callable[[str], Inbox],
     ) -> None:
         self.config = config
         self.alias = config.alias
         self.replies = replies
         self.publisher = publisher
+        self.delays = delays
         self.make_inbox = make_inbox
         self.dropped: Counter[str] = Counter()
 
@@ -76,6 +89,22 @@ class ChannelLayer:
         """Check and encode a message for a group; raises as `prepare` does."""
         return GroupSend(group, encode_content(content, self.config.message_size))
 
+    def prepare_delayed(self, channel: str, content: object, delay: object) -> DelayedSend:
+        """Check and encode a message that is to be sent later.
+
+        Args:
+            channel: a checked channel name.
+            content: the message, a dict.
+            delay: milliseconds, above 0.
+
+        Raises:
+            InvalidContent: it is no message, or that is no delay.
+        """
+        milliseconds = check_delay(delay)
+        if is_reply_channel(channel):
+            reply_address(channel)
+        return DelayedSend(channel, encode_content(content, self.config.message_size), milliseconds)
+
     def _deadline(self) -> int:
         return int((time.time() + self.config.expiry) * 1000)
 
@@ -95,10 +124,13 @@ class ChannelLayer:
             LayerUnavailable: Redis did not take a reply or a group send.
         """
         full: list[str] = []
+        delayed = [send for send in sends if isinstance(send, DelayedSend)]
+        if delayed and not self.delays.add(delayed):
+            full += dict.fromkeys(send.channel for send in delayed)
         queued = sorted((send for send in sends if isinstance(send, ChannelSend)), key=lambda send: send.channel)
         for channel, group in groupby(queued, key=lambda send: send.channel):
             full += self._publish(channel, [send.item for send in group])
-        pushed = [send for send in sends if not isinstance(send, ChannelSend)]
+        pushed = [send for send in sends if isinstance(send, ReplySend | GroupSend)]
         if pushed:
             full += self._settle(self.replies.deliver(pushed))
         return tuple(full)
@@ -157,6 +189,28 @@ class ChannelLayer:
             self.flush_sends([self.prepare("websocket.disconnect", orphan.disconnect())])
         return len(orphans)
 
+    def send_due(self) -> int:
+        """Send the delayed messages that are due; workers do so all the time (items 206, 207).
+
+        Returns:
+            How many were due.
+
+        Raises:
+            LayerUnavailable: Redis did not answer.
+            BrokerUnavailable: the broker did not take a message; all that were due wait again.
+        """
+        due = self.delays.take_due(_DUE_AT_ONCE)
+        sends = [self.prepare(channel, decode_content(content)) for channel, content in due]
+        try:
+            full = self.flush_sends(sends)
+        except BrokerUnavailable:
+            self.delays.add([DelayedSend(channel, content, _AGAIN) for channel, content in due])
+            raise
+        if full:
+            # as in 1.x: a second later there may be room (item 207)
+            self.delays.add([DelayedSend(channel, content, _AGAIN) for channel, content in due if channel in full])
+        return len(due)
+
     # groups
 
     def group_add(self, group: str, channel: str) -> None:
@@ -182,3 +236,4 @@ class ChannelLayer:
         """End the connections of both halves; the next send opens new ones."""
         self.publisher.close()
         self.replies.close()
+        self.delays.close()

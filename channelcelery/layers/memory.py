@@ -19,6 +19,7 @@ from channelcelery.core.sends import GroupSend, ReplySend
 from channelcelery.exceptions import InvalidEnvelope
 from channelcelery.layers.base import Beat, Delivered, Orphan
 from channelcelery.layers.layer import ChannelLayer
+from channelcelery.layers.memory_delays import MemoryDelayStore
 
 __all__ = ["InMemoryChannelLayer", "MemoryInbox", "MemoryReplyStore"]
 
@@ -207,4 +208,5 @@ class InMemoryChannelLayer(ChannelLayer):
 
     def __init__(self, config: LayerConfig) -> None:
         store = MemoryReplyStore(config)
-        super().__init__(config, store, KombuPublisher(config), lambda node: MemoryInbox(store, node))
+        delays = MemoryDelayStore(config.delay_capacity)
+        super().__init__(config, store, KombuPublisher(config), delays, lambda node: MemoryInbox(store, node))

@@ -3,6 +3,7 @@
 from channelcelery.broker.publisher import KombuPublisher
 from channelcelery.conf import LayerConfig
 from channelcelery.layers.layer import ChannelLayer
+from channelcelery.layers.redis_delays import RedisDelayStore
 from channelcelery.layers.redis_inbox import RedisInbox
 from channelcelery.layers.redis_store import RedisReplyStore
 
@@ -22,5 +23,6 @@ class RedisChannelLayer(ChannelLayer):
             config,
             store,
             KombuPublisher(config),
+            RedisDelayStore(config),
             lambda node: RedisInbox(config, node, lambda: store.fingerprint),
         )

@@ -1,6 +1,7 @@
 """The step of a Celery worker's consumer that reads normal channels and feeds the pool; no user code runs here."""
 
 import logging
+import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -10,10 +11,13 @@ from celery.bootsteps import CLOSE, TERMINATE, StartStopStep  # type: ignore[att
 from celery.worker.state import maybe_shutdown
 
 from channelcelery.core.backlog import Delivery, Job
+from channelcelery.core.bursts import Bursts
 from channelcelery.core.outcome import Outcome
 from channelcelery.exceptions import BrokerUnavailable, LayerUnavailable
 from channelcelery.layers import channel_layers
+from channelcelery.layers.layer import ChannelLayer
 from channelcelery.signals import worker_ready
+from channelcelery.worker.flush import put_back
 from channelcelery.worker.handover import Handover
 from channelcelery.worker.preflight import queues_to_consume
 from channelcelery.worker.runner import run_job
@@ -25,6 +29,8 @@ logger = logging.getLogger("django.channels.worker")
 
 #: Seconds between two looks for interface processes that died.
 REAP_EVERY = 5.0
+#: Seconds between two looks for delayed messages that are due.
+SEND_DUE_EVERY = 0.05
 
 
 class ChannelsStep(StartStopStep):
@@ -41,10 +47,11 @@ class ChannelsStep(StartStopStep):
         self._queues = queues_to_consume(only_channels, exclude_channels)
         self._seen: OrderedDict[str, None] = OrderedDict()
         self._source: Source | None = None
-        self._reaper: Any = None
+        self._timers: list[Any] = []
         self._soon: Callable[..., object] = _at_once
         self._pool: Any = None
         self._told_ready = False
+        self._bursts = Bursts()
         self.handover = Handover(self._submit, self._slots, self._acknowledge, _keep)
         super().__init__(consumer, **kwargs)
 
@@ -77,7 +84,10 @@ class ChannelsStep(StartStopStep):
         self._source.consume(self._queues)
         if consumer.hub:
             self._source.watch(consumer.connection, consumer.hub)
-        self._reaper = consumer.timer.call_repeatedly(REAP_EVERY, self._reap)
+        self._timers = [
+            consumer.timer.call_repeatedly(REAP_EVERY, self._for_each_layer, (ChannelLayer.reap,)),
+            consumer.timer.call_repeatedly(SEND_DUE_EVERY, self._for_each_layer, (ChannelLayer.send_due,)),
+        ]
         logger.info(
             "running %d channels: %s", len(self._queues), ", ".join(sorted(c for _, c in self._queues.values()))
         )
@@ -94,8 +104,8 @@ class ChannelsStep(StartStopStep):
         """Settle: on a lost connection what is ours waits for the next one, at the end it goes back to its queue."""
         if self._source is None:
             return
-        if self._reaper is not None:
-            self._reaper.cancel()
+        for timer in self._timers:
+            timer.cancel()
         final = consumer.blueprint.state in (CLOSE, TERMINATE)
         self.handover.close()
         source, self._source = self._source, None
@@ -114,10 +124,7 @@ class ChannelsStep(StartStopStep):
 
     def _give_back(self) -> None:
         for (alias, channel), items in self.handover.drain().items():
-            try:
-                channel_layers[alias].publisher.put_back(channel, items)
-            except BrokerUnavailable as error:
-                logger.error("%d messages of %s are lost: %s", len(items), channel, error)
+            self.counts.update(put_back(channel_layers[alias], channel, items))
 
     # between the source, the hand-over and the pool
 
@@ -154,12 +161,13 @@ class ChannelsStep(StartStopStep):
     def _count_dropped(self, reason: str) -> None:
         self.counts[reason] += 1
 
-    def _reap(self) -> None:
+    def _for_each_layer(self, task: Callable[[ChannelLayer], int]) -> None:
         for alias in dict.fromkeys(alias for alias, _ in self._queues.values()):
             try:
-                channel_layers[alias].reap()
+                task(channel_layers[alias])
             except (LayerUnavailable, BrokerUnavailable) as error:
-                logger.warning("dead interface processes were not looked for: %s", error)
+                if (silent := self._bursts.hit(task.__name__, time.monotonic())) is not None:
+                    logger.warning("%s has to wait (%d times before, unlogged): %s", task.__name__, silent, error)
 
     def info(self, consumer: Any) -> dict[str, Any]:  # type: ignore[override]  # the stubs say None
         """What `celery inspect stats` shows."""

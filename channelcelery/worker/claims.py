@@ -12,8 +12,9 @@ The memory is inherited by fork, which is how prefork starts its processes; thre
 import mmap
 import threading
 import time
+from itertools import count
 
-__all__ = ["PLACES", "begin", "withdraw"]
+__all__ = ["PLACES", "begin", "new_sequence", "withdraw"]
 
 PLACES = 1024
 #: Seconds to wait for a runner caught between its two marks; one killed right there counts as having begun.
@@ -21,8 +22,14 @@ _LIMIT = 1.0
 
 _memory = memoryview(mmap.mmap(-1, 4 * 8 * PLACES)).cast("Q")
 _started, _running, _refused, _withdrawn = (_memory[i * PLACES : (i + 1) * PLACES] for i in range(4))
+_sequences = count(1)
 # taking and releasing a lock orders the store before it and the load after it, which two plain accesses are not
 _fence = threading.Lock()
+
+
+def new_sequence() -> int:
+    """Return the number of the next job: higher than any before, of whatever worker of this process."""
+    return next(_sequences)
 
 
 def begin(place: int, sequence: int) -> bool:

@@ -9,7 +9,7 @@ from channelcelery.core.sends import ChannelSend, Send
 from channelcelery.exceptions import BrokerUnavailable, LayerUnavailable
 from channelcelery.layers.layer import ChannelLayer
 
-__all__ = ["flush"]
+__all__ = ["flush", "put_back"]
 
 logger = logging.getLogger("django.channels.worker")
 
@@ -41,6 +41,26 @@ def flush(waiting: Sequence[tuple[ChannelLayer, Send]]) -> Counter[str]:
         if pushed:
             _flush_pushed(layer, pushed, dropped)
     return dropped
+
+
+def put_back(layer: ChannelLayer, channel: str, items: Sequence[bytes]) -> Counter[str]:
+    """Put messages that are to run later at the back of their channel, whatever its capacity; never raises.
+
+    Args:
+        layer: the layer that they came by.
+        channel: the channel that they came by.
+        items: encoded items.
+
+    Returns:
+        Counts of the messages that were lost, by reason.
+    """
+    try:
+        if items:
+            layer.publisher.put_back(channel, items)
+    except BrokerUnavailable as error:
+        logger.error("%d messages of %s are lost: %s", len(items), channel, error)
+        return Counter(broker_unavailable=len(items))
+    return Counter()
 
 
 def _flush_queued(layer: ChannelLayer, sends: Sequence[ChannelSend], dropped: Counter[str]) -> None:
@@ -78,4 +98,5 @@ def _flush_pushed(layer: ChannelLayer, sends: Sequence[Send], dropped: Counter[s
         return
     if full:
         dropped["inbox_full"] += len(full)
-        logger.error("replies were dropped since an interface process does not read its inbox: %d", len(full))
+        text = "%d replies or delayed messages were dropped: an inbox is not read, or too many messages wait already"
+        logger.error(text, len(full))

@@ -4,7 +4,6 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable
-from itertools import count
 
 from channelcelery.core.backlog import MAX_JOB, Backlog, Delivery, Job, JobSizer, Key
 from channelcelery.core.outcome import Outcome
@@ -44,7 +43,6 @@ class Handover:
         self._sizer = JobSizer()
         self._under_way: set[Job] = set()
         self._places = list(range(claims.PLACES))
-        self._sequence = count(1)
         self._lock = threading.RLock()
         self._open = False
         self._pumping = False
@@ -95,7 +93,8 @@ class Handover:
         """Stop handing over, and find out which jobs have begun: the others are put back."""
         with self._lock:
             self._open = False
-            for job in list(self._under_way):
+            # the last first, since each goes in front of what waits
+            for job in sorted(self._under_way, key=lambda job: job.claim[1], reverse=True):
                 if job.accepted:
                     continue
                 if claims.withdraw(*job.claim):
@@ -125,7 +124,7 @@ class Handover:
                 job = self._backlog.take(self._sizer)
                 if job is None:
                     return
-                job.claim = (self._places.pop(), next(self._sequence))
+                job.claim = (self._places.pop(), claims.new_sequence())
                 self._under_way.add(job)
                 self._submit(job)
         finally:

@@ -148,3 +148,26 @@ def test_if_another_process_of_the_layer_uses_another_broker_then_a_worker_refus
             assert process.wait(20) != 0
             assert "different brokers" in process.output()
             assert "guest" not in process.output()
+
+
+def test_given_delayed_messages_then_they_run_in_time_also_after_a_restart(setup: WorkerSetup) -> None:
+    """Items 206 and 207: a delay is kept by the layer, whatever worker there is when it ends."""
+    code = (
+        "import django, time; django.setup()\n"
+        "from channelcelery import Channel\n"
+        "for ms in (50, 3000): Channel('note-time').send({'after': ms, 'sent': time.time()}, delay=ms)\n"
+        "content = {'after': 100, 'sent': time.time()}\n"
+        "Channel('asgi.delay').send({'channel': 'note-time', 'delay': 100, 'content': content})\n"
+        "Channel('asgi.delay').send({'channel': 'note-time', 'delay': 'soon'})\n"
+    )
+    with setup.worker() as worker:
+        setup.python(code)
+        setup.wait_for_lines(2)
+        worker.wait_for_output("lacks 'content'")
+        worker.terminate()
+        worker.wait(20)
+    with setup.worker():
+        lines = setup.wait_for_lines(3)
+    waited = {after: float(seconds) for after, seconds in (line.split() for line in lines)}
+    assert set(waited) == {"50", "100", "3000"}
+    assert all(milliseconds >= int(after) for after, milliseconds in waited.items()), waited

@@ -68,6 +68,11 @@ class WorkerSetup:
             process.wait_for_output(r"running \d+ channels", timeout=30)
             yield process
 
+    def python(self, code: str) -> None:
+        """Run Python code as a process of the project, to its end."""
+        with Process([sys.executable, "-c", code], env=self.env(), cwd=ROOT) as process:
+            assert process.wait(30) == 0, process.output()
+
     def lines(self) -> list[str]:
         """Return what consumers wrote down so far."""
         return self.notes.read_text().splitlines() if self.notes.exists() else []

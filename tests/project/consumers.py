@@ -25,6 +25,12 @@ def work(message: Message) -> None:
     write_down(str(message["number"]))
 
 
+@consumer("note-time")
+def note_time(message: Message) -> None:
+    """Write down how many milliseconds after its sending a message came."""
+    write_down(f"{message['after']} {(time.time() - message['sent']) * 1000:.3f}")
+
+
 @consumer("work-async")
 async def work_async(message: Message) -> None:
     """The same as a coroutine."""

@@ -8,7 +8,13 @@ DEBUG = False
 ALLOWED_HOSTS = ["localhost", "127.0.0.1"]
 USE_TZ = True
 ROOT_URLCONF = "tests.project.urls"
-INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "channelcelery", "tests.project"]
+INSTALLED_APPS = [
+    "django.contrib.contenttypes",
+    "django.contrib.auth",
+    "channelcelery",
+    "channelcelery.delay",
+    "tests.project",
+]
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": os.environ.get("TEST_DATABASE", ":memory:")}}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

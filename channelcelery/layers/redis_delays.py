@@ -1,0 +1,65 @@
+"""Delayed messages on Redis: a sorted set for each host, by the host's own clock."""
+
+import logging
+import secrets
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+from channelcelery.conf import LayerConfig
+from channelcelery.core.delays import decode_delayed, encode_delayed
+from channelcelery.core.delivery import host_of
+from channelcelery.core.sends import DelayedSend
+from channelcelery.exceptions import InvalidEnvelope
+from channelcelery.layers.redis_clients import reaching_redis, script, sync_client
+
+__all__ = ["RedisDelayStore"]
+
+logger = logging.getLogger("django.channels.layer")
+
+
+class RedisDelayStore:
+    """A `DelayStore` on one Redis or several; safe to share between threads, and usable again after a fork.
+
+    Args:
+        config: the layer's settings; channels are spread over its hosts.
+    """
+
+    def __init__(self, config: LayerConfig) -> None:
+        self._prefix, self._capacity = config.prefix, config.delay_capacity
+        self._clients = [sync_client(config, url) for url in config.hosts]
+        self._scripts: list[dict[str, Any]] = [{} for _ in self._clients]
+
+    def _run(self, host: int, name: str, *arguments: Any) -> Any:
+        with reaching_redis():
+            if name not in self._scripts[host]:
+                self._scripts[host][name] = self._clients[host].register_script(script(name))
+            return self._scripts[host][name](args=(self._prefix, *arguments))
+
+    def add(self, sends: Sequence[DelayedSend]) -> bool:
+        """Let messages wait; see `DelayStore.add`."""
+
+        def host(send: DelayedSend) -> int:
+            return host_of(send.channel, len(self._clients))
+
+        taken = True
+        for number, group in groupby(sorted(sends, key=host), key=host):
+            pairs = [part for send in group for part in (send.delay, encode_delayed(send, secrets.token_bytes(8)))]
+            taken = bool(self._run(number, "delay", self._capacity, *pairs)) and taken
+        return taken
+
+    def take_due(self, limit: int) -> list[tuple[str, bytes]]:
+        """Take what is due; see `DelayStore.take_due`. What cannot be read is logged and dropped."""
+        due: list[tuple[str, bytes]] = []
+        for number in range(len(self._clients)):
+            for packed in self._run(number, "due", limit):
+                try:
+                    due.append(decode_delayed(packed))
+                except InvalidEnvelope as error:
+                    logger.error("a delayed message cannot be read and is dropped: %s", error)
+        return due
+
+    def close(self) -> None:
+        """End the connections; the next call opens new ones."""
+        for client in self._clients:
+            client.close()

@@ -1,0 +1,43 @@
+"""`manage.py rundelay`: sends delayed messages that are due, for projects that stop their workers (items 207, 223)."""
+
+import time
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from channelcelery.broker.connection import require_shared
+from channelcelery.exceptions import BrokerUnavailable, InvalidChannelLayerError, LayerUnavailable
+from channelcelery.layers import DEFAULT_CHANNEL_LAYER, channel_layers
+
+__all__ = ["Command"]
+
+
+class Command(BaseCommand):
+    """Send what is due. Every worker does this too, so that the command is only needed where none runs."""
+
+    help = "Sends delayed messages that are due; workers do so by themselves."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--layer", default=DEFAULT_CHANNEL_LAYER, help="the alias whose messages are sent")
+        parser.add_argument("--sleep", type=float, default=0.05, help="seconds between two looks")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            require_shared(channel_layers.config(options["layer"]), "rundelay")
+        except (KeyError, InvalidChannelLayerError) as error:
+            raise CommandError(str(error)) from error
+        layer = channel_layers[options["layer"]]
+        self.stdout.write(f"Sending delayed messages of {layer}.")
+        try:
+            while True:
+                self._send(layer)
+                time.sleep(options["sleep"])
+        except KeyboardInterrupt:
+            return
+
+    def _send(self, layer: Any) -> None:
+        try:
+            layer.send_due()
+        except (BrokerUnavailable, LayerUnavailable) as error:
+            self.stderr.write(f"delayed messages wait: {error}")
+            time.sleep(1)

@@ -1,0 +1,96 @@
+"""Delayed messages (Channels 1.x, items 206 and 207), over memory and Redis."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from channelcelery.conf import LayerConfig, layer_config
+from channelcelery.core.envelope import encode_content
+from channelcelery.core.sends import DelayedSend
+from channelcelery.exceptions import LayerUnavailable
+from channelcelery.layers.base import DelayStore
+from channelcelery.layers.memory_delays import MemoryDelayStore
+from channelcelery.layers.redis_delays import RedisDelayStore
+from tests.servers import wait_until
+
+CONTENT = encode_content({"text": "later", "bytes": b"\xff"}, 1_000)
+
+
+def config(*hosts: str, capacity: int = 100) -> LayerConfig:
+    """Return the settings of a layer on these servers."""
+    settings = {"hosts": list(hosts), "prefix": "test:", "delay_capacity": capacity}
+    return layer_config("default", {"BACKEND": "channelcelery.layers.RedisChannelLayer", "CONFIG": settings})
+
+
+@pytest.fixture(params=["memory", "redis", "two redis"])
+def store(request: pytest.FixtureRequest) -> Iterator[DelayStore]:
+    """An empty store with room for 100 messages."""
+    if request.param == "memory":
+        yield MemoryDelayStore(100)
+        return
+    hosts = [request.getfixturevalue("redis_url")]
+    if request.param == "two redis":
+        hosts.append(request.getfixturevalue("redis_server_shared").database(0))
+    made = RedisDelayStore(config(*hosts))
+    while made.take_due(100):
+        pass
+    yield made
+    made.close()
+
+
+def test_given_delays_then_messages_come_in_their_order_and_never_early(store: DelayStore) -> None:
+    begun = time.monotonic()
+    assert store.add([DelayedSend("c", CONTENT, 150), DelayedSend("a", CONTENT, 50), DelayedSend("b", CONTENT, 100)])
+    came: dict[str, float] = {}
+
+    def take() -> bool:
+        for channel, content in store.take_due(10):
+            assert content == CONTENT
+            came[channel] = (time.monotonic() - begun) * 1000
+        return len(came) == 3
+
+    wait_until(take, timeout=10, what="three messages", interval=0.002)
+    assert came["a"] >= 50
+    assert came["b"] >= 100
+    assert came["c"] >= 150
+
+
+def test_given_equal_messages_then_each_comes_once(store: DelayStore) -> None:
+    store.add([DelayedSend("work", CONTENT, 1)] * 3)
+    taken: list[tuple[str, bytes]] = []
+    wait_until(lambda: taken.extend(store.take_due(10)) or len(taken) >= 3, timeout=10)
+    assert len(taken) == 3
+    assert store.take_due(10) == []
+
+
+def test_given_several_takers_then_no_message_is_taken_twice(store: DelayStore) -> None:
+    for number in range(90):
+        assert store.add([DelayedSend(f"work-{number}", CONTENT, 1)])
+    taken: list[str] = []
+
+    def take() -> None:
+        deadline = time.monotonic() + 10
+        while len(taken) < 90 and time.monotonic() < deadline:
+            taken.extend(channel for channel, _ in store.take_due(7))
+
+    threads = [threading.Thread(target=take) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(taken) == sorted(f"work-{number}" for number in range(90))
+
+
+def test_if_there_is_no_room_then_messages_are_refused_and_there_is_room_again_later(store: DelayStore) -> None:
+    assert store.add([DelayedSend("work", CONTENT, 1)] * 100)
+    assert not store.add([DelayedSend("work", CONTENT, 1)])
+    wait_until(lambda: store.take_due(100), timeout=10)
+    assert store.add([DelayedSend("work", CONTENT, 1)])
+
+
+def test_if_redis_is_not_there_then_the_error_says_so() -> None:
+    store = RedisDelayStore(config("redis://127.0.0.1:1/0"))
+    with pytest.raises(LayerUnavailable):
+        store.add([DelayedSend("work", CONTENT, 1)])
