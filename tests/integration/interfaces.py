@@ -7,7 +7,6 @@ import os
 import socket
 import struct
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -123,13 +122,11 @@ class Interface:
             with attempt.client() as client:
                 yield client, message
 
-    def stop(self, timeout: float = 10.0) -> float:
-        """End the server as SIGTERM does and return the seconds that took."""
-        began = time.monotonic()
+    def stop(self, timeout: float = 15.0) -> None:
+        """End the server as SIGTERM does."""
         self.server.should_exit = True
         self.thread.join(timeout)
         assert not self.thread.is_alive(), f"the server did not end within {timeout} s"
-        return time.monotonic() - began
 
 
 class Connecting:

