@@ -65,7 +65,7 @@ def check_routing(app_configs: object = None, **kwargs: Any) -> list[CheckMessag
 
 
 def check_deployment(app_configs: object = None, **kwargs: Any) -> list[CheckMessage]:
-    """Find what is fit for development only: `manage.py check --deploy` (W001, W002)."""
+    """Find what is fit for development only: `manage.py check --deploy` (W001 to W003)."""
     warnings: list[CheckMessage] = []
     for config in _valid_layers():
         if config.alias == DEFAULT_CHANNEL_LAYER and config.kind == "memory":
@@ -79,6 +79,13 @@ def check_deployment(app_configs: object = None, **kwargs: Any) -> list[CheckMes
             )
             hint = f"List your hosts in CHANNEL_LAYERS[{config.alias!r}]['CONFIG']['allowed_origins']."
             warnings.append(Warning(text, hint=hint, id="channelcelery.W002"))
+    if _entries() and getattr(settings, "CHANNELS_SESSION_KEY_IN_QUERY", True) is not False:
+        text = (
+            "The session decorators take session keys from URLs (?session_key=…): whoever reads a URL in a log, a "
+            "history or a Referer header is then its user, and a link can put a victim into an attacker's session."
+        )
+        hint = "Set CHANNELS_SESSION_KEY_IN_QUERY = False, unless clients without cookies need it."
+        warnings.append(Warning(text, hint=hint, id="channelcelery.W003"))
     return warnings
 
 

@@ -114,8 +114,9 @@ class TestRouting:
 
 
 class TestDeployment:
-    def deploy(self, *, hosts: list[str], **entries: Any) -> list[tuple[Any, bool]]:
-        with layers(**entries), override_settings(ALLOWED_HOSTS=hosts):
+    def deploy(self, *, hosts: list[str], key_in_query: bool = False, **entries: Any) -> list[tuple[Any, bool]]:
+        chosen = override_settings(ALLOWED_HOSTS=hosts, CHANNELS_SESSION_KEY_IN_QUERY=key_in_query)
+        with layers(**entries), chosen:
             found = run_checks(tags=[LAYERS_TAG], include_deployment_checks=True)
         return [(message.id, isinstance(message, Warning)) for message in found]
 
@@ -127,6 +128,15 @@ class TestDeployment:
         assert self.deploy(hosts=["a.example", "*"], default={"BACKEND": REDIS}) == [("channelcelery.W002", True)]
         right = {"BACKEND": REDIS, "CONFIG": {"allowed_origins": ["a.example"]}}
         assert self.deploy(hosts=["*"], default=right) == []
+
+    def test_given_session_keys_in_urls_expect_a_warning(self) -> None:
+        """Item 139: on as in Channels 1.x, a setting turns it off."""
+        expected = [("channelcelery.W003", True)]
+        assert self.deploy(hosts=["a.example"], key_in_query=True, default={"BACKEND": REDIS}) == expected
+        with layers(default={"BACKEND": REDIS}), override_settings(ALLOWED_HOSTS=["a.example"]):
+            (warning,) = check_deployment()
+        assert warning.id == "channelcelery.W003"
+        assert "CHANNELS_SESSION_KEY_IN_QUERY = False" in str(warning.hint)
 
     def test_given_no_deployment_expect_neither(self) -> None:
         with layers(default={"BACKEND": MEMORY}), override_settings(ALLOWED_HOSTS=["*"]):

@@ -24,7 +24,7 @@ ROWS = [
     ["exceptions"],
     ["core", "conf"],
     ["layers", "broker"],
-    ["channel", "message", "routes", "routing", "consumers", "signals"],
+    ["channel", "message", "routes", "routing", "consumers", "signals", "around"],
     ["sessions", "auth", "ordering", "security", "handler", "reliable", "generic", "binding", "delay"],
     ["worker", "interface"],
     ["celery", "asgi", "checks", "apps", "management", "test", ""],

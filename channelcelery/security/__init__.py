@@ -1,0 +1,1 @@
+"""Decorators that keep out what should not come in."""
