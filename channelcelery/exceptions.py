@@ -11,6 +11,7 @@ ChannelCeleryError
 ├── LayerUnavailable                           Redis did not take a reply, a group send or a membership
 ├── ConsumeLater                               raised by a consumer: run this message again, later
 ├── DenyConnection                             raised by a connect consumer: refuse the socket
+├── SendNotAvailableOnDemultiplexer            a stream's consumer must send with its multiplexer
 └── ChannelSocketException                     raised by a consumer: the worker calls its run(message)
     └── WebsocketCloseException                closes the socket with a code
 """
@@ -32,6 +33,7 @@ __all__ = [
     "InvalidName",
     "LayerUnavailable",
     "MessageTooLarge",
+    "SendNotAvailableOnDemultiplexer",
     "WebsocketCloseException",
 ]
 
@@ -143,6 +145,10 @@ class ConsumeLater(ChannelCeleryError):
 
 class DenyConnection(ChannelCeleryError):
     """Raised by a `websocket.connect` consumer to refuse the socket (item 81)."""
+
+
+class SendNotAvailableOnDemultiplexer(ChannelCeleryError):
+    """A demultiplexer, or the consumer of one of its streams, sent without naming the stream (item 194)."""
 
 
 class ChannelSocketException(ChannelCeleryError):

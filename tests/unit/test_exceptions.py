@@ -22,6 +22,7 @@ from channelcelery.exceptions import (
     InvalidName,
     LayerUnavailable,
     MessageTooLarge,
+    SendNotAvailableOnDemultiplexer,
     WebsocketCloseException,
 )
 from tests.fakes import make_message
@@ -45,6 +46,7 @@ ERRORS: list[tuple[ChannelCeleryError, dict[str, Any], list[str]]] = [
     (LayerUnavailable("refused"), {"reason": "refused"}, ["refused", "CONFIG['hosts']"]),
     (ConsumeLater(), {}, []),
     (DenyConnection(), {}, []),
+    (SendNotAvailableOnDemultiplexer("x"), {}, ["x"]),
     (ChannelSocketException("x"), {}, ["x"]),
     (WebsocketCloseException(4001), {"code": 4001}, ["4001"]),
     (WebsocketCloseException(), {"code": None}, ["1000"]),
