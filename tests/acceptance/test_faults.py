@@ -1,0 +1,212 @@
+"""What goes away under open sockets: Redis, its data, the broker's connections, a worker, an interface process."""
+
+import contextlib
+import json
+import shutil
+import sqlite3
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import redis
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection
+
+from tests.acceptance.chat import expect_chat, expect_people, hear, people, say, status_of, wait_for_chat
+from tests.acceptance.sites import Site, open_socket
+from tests.integration.workers import ROOT, WorkerSetup
+from tests.servers import Process, RabbitServer, RedisServer, free_port, redis_server, wait_until
+
+#: Seconds for the chat to go on once what had gone is back.
+SOON = 6.0
+
+
+@dataclass
+class Running:
+    """The example site on servers that a test may end.
+
+    Args:
+        site: the site.
+        redis: holds the layer, and the queues where there is no RabbitMQ.
+        rabbit: the broker, if it is not Redis.
+        interface: the process that holds sockets.
+        worker: the present worker.
+        stack: ends what a test started in another's place.
+    """
+
+    site: Site
+    redis: RedisServer
+    rabbit: RabbitServer | None
+    interface: Process
+    worker: Process
+    stack: ExitStack
+
+
+@pytest.fixture(scope="module", params=["redis", "amqp"])
+def running(
+    request: pytest.FixtureRequest, migrated: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Running]:
+    """The example site on a Redis of its own, with RabbitMQ as its broker or that same Redis; once for all tests."""
+    site = Site(tmp_path_factory.mktemp("site"))
+    shutil.copy(migrated, site.database)
+    rabbit = request.getfixturevalue("rabbit_shared") if request.param == "amqp" else None
+    with redis_server(appendonly=True) as server, ExitStack() as stack:
+        site.broker, site.layer = rabbit.new_vhost() if rabbit else server.database(1), server.url
+        interface, worker = stack.enter_context(site.production())
+        yield Running(site, server, rabbit, interface, worker, stack)
+
+
+def wait_until_refused(site: Site) -> None:
+    wait_until(lambda: status_of(site.port, "/chat/lobby/") == 503, what="new sockets to be refused")
+
+
+def wait_until_taken(site: Site) -> None:
+    wait_until(lambda: status_of(site.port, "/chat/lobby/") == 101, what="new sockets to be taken", interval=0.1)
+
+
+def test_given_redis_stopped_and_started_expect_the_chat_to_go_on(running: Running) -> None:
+    """Expect open sockets to stay open, and 503 for new ones while it is away."""
+    with people(running.site, "Ann", "Bob") as members:
+        expect_chat(*members)
+        running.redis.stop()
+        wait_until_refused(running.site)
+        running.redis.start()
+        wait_for_chat(*members, within=SOON)
+        wait_until_taken(running.site)
+
+
+def test_given_redis_emptied_expect_the_chat_to_go_on(running: Running) -> None:
+    with people(running.site, "Ann", "Bob") as members:
+        expect_chat(*members)
+        with redis.Redis.from_url(running.redis.url) as client:
+            client.flushall()
+        wait_for_chat(*members, within=SOON)
+
+
+def test_given_redis_replaced_by_an_empty_one_expect_the_chat_to_go_on(running: Running) -> None:
+    with people(running.site, "Ann", "Bob") as members:
+        expect_chat(*members)
+        running.redis.kill()
+        shutil.rmtree(running.redis.directory / "appendonlydir")
+        running.redis.start()
+        wait_for_chat(*members, within=SOON)
+
+
+def test_given_the_brokers_connections_cut_expect_the_chat_to_go_on(running: Running) -> None:
+    with people(running.site, "Ann", "Bob") as members:
+        expect_chat(*members)
+        if running.rabbit is not None:
+            running.rabbit.close_connections()
+        else:
+            with redis.Redis.from_url(running.redis.url) as client:
+                client.client_kill_filter(_type="normal", skipme=True)
+        wait_for_chat(*members, within=SOON)
+
+
+def test_given_a_worker_restarted_expect_what_was_said_meanwhile_to_arrive(running: Running) -> None:
+    """Expect sockets to stay open, and the queue to keep what nobody ran."""
+    with people(running.site, "Ann", "Bob") as members:
+        expect_chat(*members)
+        running.worker.terminate()
+        assert running.worker.wait(15) == 0
+        say(members[0], "Is anybody working?")
+        running.worker = running.stack.enter_context(running.site.worker(name="next-worker"))
+        assert [hear(member)["text"] for member in members] == ["Is anybody working?"] * 2
+        expect_chat(*members)
+
+
+def test_given_an_interface_that_ends_expect_1012_and_nothing_left(running: Running) -> None:
+    """Expect each socket to hear 1012, the worker to see each go, and Redis to know neither node nor group."""
+    port = free_port()
+    former = nodes(running.site.layer)
+    with running.site.interface(name="other", port=port) as interface, ExitStack() as stack:
+        members = [
+            stack.enter_context(open_socket(port, f"/chat/other/?name={name}")) for name in ("Ann", "Bob", "Cyd")
+        ]
+        expect_chat(*members)
+        assert present(running.site, room="other") == 3
+        (node,) = nodes(running.site.layer) - former
+        interface.terminate()
+        assert [close_code(member) for member in members] == [1012] * 3
+        assert interface.wait(5) == 0
+    wait_until(lambda: present(running.site, room="other") == 0, what="the worker to see them go")
+    assert nodes(running.site.layer) == former
+    assert keys(running.site.layer, f"*{node}*") == keys(running.site.layer, "cc:group:*other*") == set()
+
+
+def present(site: Site, room: str) -> int:
+    """Count the chat's rows of open sockets of a room."""
+    with contextlib.closing(sqlite3.connect(site.database)) as connection:
+        rows = connection.execute("SELECT count(*) FROM chat_presence WHERE room = ?", [room])
+        return int(rows.fetchone()[0])
+
+
+def close_code(member: ClientConnection) -> int | None:
+    """Wait for the end of a socket."""
+    with contextlib.suppress(ConnectionClosed):
+        while True:
+            member.recv(timeout=10)
+    return member.close_code
+
+
+def test_given_all_of_these_faults_expect_the_list_of_people_to_be_right(running: Running) -> None:
+    """Expect who left meanwhile to be gone from the lobby, and the interface never to have ended."""
+    with running.site.socket("/chat/lobby/people/") as watcher, people(running.site, "Dan", "Eve"):
+        expect_people(watcher, "Dan", "Eve")
+    assert running.interface.returncode is None
+
+
+def nodes(url: str | None) -> set[str]:
+    """Return the interface processes that the layer knows."""
+    with redis.Redis.from_url(str(url), decode_responses=True) as client:
+        return set(client.zrange("cc:nodes", 0, -1))
+
+
+def keys(url: str | None, pattern: str) -> set[str]:
+    """Return the layer's keys that match."""
+    with redis.Redis.from_url(str(url), decode_responses=True) as client:
+        return set(client.scan_iter(pattern))
+
+
+@pytest.mark.parametrize("broker_url", ["amqp"], indirect=True)
+def test_given_an_interface_killed_expect_each_disconnect_once(broker_url: str, redis_url: str, tmp_path: Path) -> None:
+    """Expect the worker or another interface to disconnect its 20 sockets in twice its expiry, and its keys gone."""
+    config = json.dumps({"http": "off", "heartbeat": 0.5, "node_expiry": 3.0})
+    setup = WorkerSetup(broker=broker_url, layer=redis_url, directory=tmp_path, config=config)
+    names = [f"g{number}" for number in range(20)]
+    with ExitStack() as stack:
+        stack.enter_context(setup.worker(concurrency=2))
+        doomed, port = stack.enter_context(interface(setup))
+        for name in names:
+            client = stack.enter_context(open_socket(port, f"/group/{name}/"))
+            client.send("here")
+            assert client.recv(timeout=10) == "here"
+        (dead,) = nodes(redis_url)
+        _, other_port = stack.enter_context(interface(setup))
+        survivor = stack.enter_context(open_socket(other_port, "/group/g0/"))
+        doomed.kill()
+        began = time.monotonic()
+        setup.wait_for_lines(len(names), timeout=10)
+        # a second one would have been sent at the same time, and would run before what is sent now
+        survivor.send("still here")
+        assert survivor.recv(timeout=10) == "still here"
+        survivor.close()
+        lines = setup.wait_for_lines(len(names) + 1)
+        assert time.monotonic() - began < 6 + 4
+        assert sorted(lines[:-1]) == sorted(f"left {name} 1006 order None" for name in names)
+        assert lines[-1] == "left g0 1000 order 2"
+        assert keys(redis_url, f"*{dead}*") == {f"cc:tomb:{dead}"}
+
+
+@contextmanager
+def interface(setup: WorkerSetup) -> Iterator[tuple[Process, int]]:
+    """Run an interface of the test project."""
+    port = free_port()
+    command = [sys.executable, "-m", "django", "runinterface", "--port", str(port)]
+    with Process(command, env=setup.env(), cwd=ROOT, name="interface") as process:
+        wait_until(lambda: status_of(port, "/deny/") == 403, timeout=20, what="the interface to take sockets")
+        yield process, port
