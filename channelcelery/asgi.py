@@ -11,6 +11,7 @@ import django
 from django.apps import apps
 
 from channelcelery.conf import DEFAULT_CHANNEL_LAYER
+from channelcelery.interface.access_log import hide_session_keys
 from channelcelery.interface.app import InterfaceApplication
 from channelcelery.layers.layer import ChannelLayer
 
@@ -18,6 +19,7 @@ __all__ = ["application", "get_channel_layer"]
 
 #: Cheap to import: settings are read and Redis is reached when a server starts it.
 application = InterfaceApplication()
+hide_session_keys()
 
 
 def get_channel_layer(alias: str = DEFAULT_CHANNEL_LAYER) -> ChannelLayer:

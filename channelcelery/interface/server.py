@@ -13,6 +13,7 @@ import uvicorn
 from django.conf import settings
 
 from channelcelery.conf import LayerConfig
+from channelcelery.interface.access_log import hide_session_keys
 from channelcelery.interface.app import InterfaceApplication
 
 __all__ = ["Binding", "make_server", "serve", "show_log"]
@@ -49,8 +50,9 @@ def make_server(
         application: what it serves.
         config: the layer's settings.
         binding: where it listens.
-        access_log: whether each request is logged, with its query string.
+        access_log: whether each request is logged, with its query string but for session keys.
     """
+    hide_session_keys()
     return uvicorn.Server(
         uvicorn.Config(
             application,
