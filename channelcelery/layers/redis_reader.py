@@ -96,12 +96,12 @@ class InboxReader:
                     async with asyncio.timeout(self._config.publish_timeout):
                         await connection.connect()
                 await connection.send_packed_command(connection.pack_commands(commands))
-                if trim:
-                    await connection.read_response(timeout=self._config.publish_timeout)
-                    self._trimmed(*trimmed)
-                return await connection.read_response(
-                    disable_decoding=True, timeout=block / 1000 + self._config.publish_timeout
-                )
+                # not by its argument `timeout`, under which no answer and an empty one are both None
+                async with asyncio.timeout(block / 1000 + self._config.publish_timeout):
+                    if trim:
+                        await connection.read_response()
+                        self._trimmed(*trimmed)
+                    return await connection.read_response(disable_decoding=True)
             except BaseException:
                 # the answers of a broken round trip must not be taken for those of the next
                 await connection.disconnect(nowait=True)

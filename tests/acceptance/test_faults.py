@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -200,6 +200,28 @@ def test_given_an_interface_killed_expect_each_disconnect_once(broker_url: str, 
         assert sorted(lines[:-1]) == sorted(f"left {name} 1006 order None" for name in names)
         assert lines[-1] == "left g0 1000 order 2"
         assert keys(redis_url, f"*{dead}*") == {f"cc:tomb:{dead}"}
+
+
+@pytest.mark.parametrize("broker_url", ["amqp"], indirect=True)
+def test_given_a_redis_that_was_frozen_expect_each_message_once(
+    broker_url: str, new_redis: Callable[..., RedisServer], tmp_path: Path
+) -> None:
+    """Expect answers that come too late to be taken for no others: what is sent afterwards comes once, in order."""
+    server, config = new_redis(), json.dumps({"http": "off", "publish_timeout": 0.5})
+    setup = WorkerSetup(broker=broker_url, layer=server.url, directory=tmp_path, config=config)
+    with setup.worker(concurrency=1), interface(setup) as (process, port), open_socket(port, "/group/g/") as client:
+        client.send("before")
+        assert client.recv(timeout=10) == "before"
+        server.pause()
+        process.wait_for_output("did not answer")
+        wait_until(lambda: status_of(port, "/group/g/") == 503, what="new sockets to be refused")
+        server.resume()
+        wait_until(lambda: status_of(port, "/deny/") == 403, what="new sockets to be taken")
+        said = [f"after {number}" for number in range(20)]
+        for text in said:
+            client.send(text)
+            assert client.recv(timeout=10) == text
+        assert "Traceback" not in process.output()
 
 
 @contextmanager
