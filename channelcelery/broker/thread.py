@@ -119,6 +119,9 @@ class PublisherThread:
         except BrokerUnavailable as error:
             logger.error("%s; %d messages wait", error, self.waiting)
             self._expire(channel, "broker_unavailable")
+        except Exception:  # whatever a client library raises, the thread must outlive it
+            logger.exception("publishing failed; %d messages wait", self.waiting)
+            self._expire(channel, "publish_error")
         else:
             self._full.discard(channel)
             del self._waiting[channel]
