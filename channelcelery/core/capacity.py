@@ -1,4 +1,4 @@
-"""When a channel counts as full: a depth sampled now and then, and the sender's own sends since (DESIGN of capacity).
+"""When a channel counts as full: a depth sampled now and then, and the sender's own sends since.
 
 Brokers cannot bound a queue in a way that tells the sender for free, so each sender looks at a busy channel's depth
 at most every `interval` seconds and counts its own sends in between: the overshoot is at most that traffic times the
