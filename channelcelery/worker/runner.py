@@ -166,8 +166,9 @@ def _call(consumer: Callable[..., Any], name: str, message: Message, kwargs: dic
     except ConsumeLater:
         return _Ended.LATER
     except DenyConnection:
-        if message.channel.name == "websocket.connect" and message.reply_channel is not None:
-            message.reply_channel.send({"close": True})
+        if message.channel.name == "websocket.connect":
+            if message.reply_channel is not None:
+                message.reply_channel.send({"close": True})
             return _Ended.RETURNED
         logger.exception("%s denied a connection on %s: only websocket.connect can", name, message.channel.name)
     except ChannelSocketException as error:
