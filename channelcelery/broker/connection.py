@@ -60,7 +60,8 @@ def default_app() -> Celery:
     for name in dir(settings):
         if name.startswith("CELERY_"):
             values[name.removeprefix("CELERY_").lower()] = getattr(settings, name)
-    if str(values["broker_url"]).startswith("memory:"):
+    # Celery lets this variable win over every setting
+    if str(os.environ.get("CELERY_BROKER_URL") or values["broker_url"]).startswith("memory:"):
         # Kombu looks once a second by itself
         values.setdefault("broker_transport_options", {"polling_interval": 0.01})
     app = Celery("channelcelery")

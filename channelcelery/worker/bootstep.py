@@ -16,7 +16,7 @@ from channelcelery.core.outcome import Outcome
 from channelcelery.exceptions import BrokerUnavailable, LayerUnavailable
 from channelcelery.layers import channel_layers
 from channelcelery.layers.layer import ChannelLayer
-from channelcelery.signals import worker_ready
+from channelcelery.signals import worker_process_ready, worker_ready
 from channelcelery.worker.flush import put_back
 from channelcelery.worker.handover import Handover
 from channelcelery.worker.preflight import queues_to_consume
@@ -42,7 +42,12 @@ class ChannelsStep(StartStopStep):
     requires = ("celery.worker.consumer.tasks:Tasks",)
 
     def __init__(
-        self, consumer: Any, only_channels: Sequence[str] = (), exclude_channels: Sequence[str] = (), **kwargs: Any
+        self,
+        consumer: Any,
+        only_channels: Sequence[str] = (),
+        exclude_channels: Sequence[str] = (),
+        channels_embedded: bool = False,
+        **kwargs: Any,
     ) -> None:
         self._queues = queues_to_consume(only_channels, exclude_channels)
         self._seen: OrderedDict[str, None] = OrderedDict()
@@ -51,6 +56,7 @@ class ChannelsStep(StartStopStep):
         self._soon: Callable[..., object] = _at_once
         self._pool: Any = None
         self._told_ready = False
+        self._embedded = channels_embedded
         self._bursts = Bursts()
         self.handover = Handover(self._submit, self._slots, self._acknowledge, _keep)
         super().__init__(consumer, **kwargs)
@@ -93,12 +99,15 @@ class ChannelsStep(StartStopStep):
         )
 
     def _tell_ready(self) -> None:
+        """Send the signals of item 85, once however often the connection is lost."""
         if self._told_ready:
             return
         self._told_ready = True
-        for receiver, result in worker_ready.send_robust(sender=self):
-            if isinstance(result, Exception):
-                logger.error("a receiver of worker_ready raised: %s", receiver, exc_info=result)
+        signals = [worker_ready] if self._embedded else [worker_process_ready, worker_ready]
+        for signal in signals:
+            for receiver, result in signal.send_robust(sender=self):
+                if isinstance(result, Exception):
+                    logger.error("a receiver of worker_ready raised: %s", receiver, exc_info=result)
 
     def stop(self, consumer: Any) -> None:
         """Settle: on a lost connection what is ours waits for the next one, at the end it goes back to its queue."""
