@@ -84,8 +84,6 @@ class RedisInbox:
         answer = await self._run(
             "beat", self._expiry(), self._epoch, self._run_id, position, self._fingerprint(), FINGERPRINT_EXPIRY
         )
-        if answer == b"dead":
-            return Beat.DEAD
         if answer != b"alive":
             self._lost = True
             # an entry read since the question was asked proves that the inbox goes on behind it

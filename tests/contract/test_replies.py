@@ -130,9 +130,11 @@ class TestOrder:
             async with nodes(backend, "a") as [inbox]:
                 reading = asyncio.create_task(read(inbox, 1))
                 await asyncio.sleep(0.1)
-                threading.Thread(target=backend.store.deliver, args=([reply("a", "hi")],)).start()
+                thread = threading.Thread(target=backend.store.deliver, args=([reply("a", "hi")],))
+                thread.start()
 
                 assert flat(await reading) == [("reply", "t", "hi")]
+                thread.join()
 
         run(scenario())
 
@@ -440,6 +442,7 @@ class TestDeath:
                     assert await inbox.beat() is Beat.DEAD
                 assert backend.store.group_channels("g") == [channel("alive", "t1")]
                 assert backend.store.reap() == []
+                assert [what for what in backend.remains() if "n1" in what and "tomb:" not in what] == []
 
         run(scenario())
 

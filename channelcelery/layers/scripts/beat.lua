@@ -5,16 +5,13 @@ nobody writes into its inbox either, so that its reader can start anew without r
 KEYS   none
 ARGV   1 prefix  2 node  3 milliseconds that a sign of life counts  4 epoch  5 run id of Redis, as open.lua gave them
        6 id of the last entry that the node read  7 the layer's fingerprint or ""  8 seconds that it counts
-Reads  tomb:<node>, epoch, inbox:<node>, node:<node>, nodes, fingerprint
+Reads  epoch, inbox:<node>, node:<node>, nodes, fingerprint
 Writes node:<node>, nodes, fingerprint
-Gives  "alive"; or "dead": others took the node for dead;
-       or "emptied": Redis lost its data; or "behind": the inbox ends before what was read from it;
-       or "lost": the node was not known, or Redis was started again and may have lost its last writes
+Gives  "alive"; or "emptied": Redis lost its data; or "behind": the inbox ends before what was read from it;
+       or "lost": the node is not known, or Redis was started again and may have lost its last writes.
+       Whether the node is not known since others took it for dead, open.lua tells
 ]]
 local prefix, node, expiry = ARGV[1], ARGV[2], ARGV[3]
-if redis.call('EXISTS', prefix .. 'tomb:' .. node) == 1 then
-  return 'dead'
-end
 if redis.call('GET', prefix .. 'epoch') ~= ARGV[4] then
   return 'emptied'
 end

@@ -8,7 +8,7 @@ ARGV   1 prefix
        4 "1": write where an inbox is full too
        5… three for each operation: "r", node, replies; or "g", group, content
 Reads  node:<node>, inbox:<node>, inbox:<node>:bytes, group:<name>
-Writes inbox:<node>, inbox:<node>:bytes; where a node is dead group:<name>, group:<name>:<node>, node:<node>:groups
+Writes inbox:<node>, inbox:<node>:bytes; where a node is dead group:<name>, group:<name>:<node>
 Gives  for each operation 0, or {inboxes that are full, nodes that are gone, normal channel…}
 Twin   core/reply_state.py, deliver
 ]]
@@ -63,7 +63,6 @@ local function send_group(group, content)
         gone = gone + 1
         redis.call('SREM', key, member)
         redis.call('UNLINK', key .. ':' .. node)
-        redis.call('SREM', prefix .. 'node:' .. node .. ':groups', group)
       elseif not put(inbox, #group + #content, 'g', group, 'b', content) then
         full = full + 1
       end

@@ -11,7 +11,7 @@ local inbox = ARGV[1] .. 'inbox:' .. ARGV[2]
 local gone = redis.call('XTRIM', inbox, 'MINID', ARGV[3])
 if gone > 0 then
   local unread = (redis.call('GET', inbox .. ':bytes') or 0) - ARGV[4]
-  if unread > 0 and redis.call('XLEN', inbox) > 0 then
+  if unread > 0 then
     redis.call('SET', inbox .. ':bytes', unread)
   else
     redis.call('DEL', inbox .. ':bytes')
