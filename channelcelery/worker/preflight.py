@@ -79,11 +79,16 @@ def queues_to_consume(only: Sequence[str], exclude: Sequence[str]) -> Mapping[st
         Queue name -> (alias, channel).
 
     Raises:
-        ImproperlyConfigured: no channel is left.
+        ImproperlyConfigured: no channel is left, or two layers share their queues.
     """
-    queues = {}
+    queues: dict[str, Key] = {}
+    prefixes: dict[str, str] = {}
     for alias in channel_layers:
         prefix = channel_layers.config(alias).prefix
+        if (other := prefixes.setdefault(prefix, alias)) != alias:
+            raise ImproperlyConfigured(
+                f"the channel layers {other!r} and {alias!r} share their queues: give each its own CONFIG['prefix']"
+            )
         for channel in sorted(get_router(alias).channels):
             chosen = not only or any(fnmatchcase(channel, glob) for glob in only)
             if chosen and not any(fnmatchcase(channel, glob) for glob in exclude):

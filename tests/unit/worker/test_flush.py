@@ -1,0 +1,143 @@
+"""One flush of what consumers sent: what is tried again, what is not, and what is counted (items 31 and 38)."""
+
+from typing import Any
+
+import pytest
+
+from channelcelery.core.sends import Send
+from channelcelery.exceptions import BrokerUnavailable, LayerUnavailable
+from channelcelery.worker import flush as flush_module
+from channelcelery.worker.flush import flush
+from tests.fakes import FakeLayer
+from tests.unit.worker.jobs import REPLY
+
+OTHER = "websocket.send!node.other"
+
+
+@pytest.fixture
+def layer(monkeypatch: pytest.MonkeyPatch) -> FakeLayer:
+    """A layer on which a flush is quick to give up."""
+    monkeypatch.setattr(flush_module, "WAIT_FOR_ROOM", 0.05)
+    monkeypatch.setattr(flush_module, "BETWEEN_TRIES", 0.005)
+    return FakeLayer()
+
+
+def sends(layer: FakeLayer, *pairs: tuple[str, dict[str, Any]]) -> list[tuple[FakeLayer, Send]]:
+    """Return sends to channels, as a consumer collects them."""
+    return [(layer, layer.prepare(channel, content)) for channel, content in pairs]
+
+
+def broken(error: Exception) -> Any:
+    """Return what raises an error, whatever it is called with."""
+
+    def call(*args: Any) -> Any:
+        raise error
+
+    return call
+
+
+def test_given_all_kinds_expect_queues_first_then_replies_and_groups_in_the_order_of_the_calls(
+    layer: FakeLayer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    publish, deliver = layer.publisher.publish, layer.replies.deliver
+    monkeypatch.setattr(layer.publisher, "publish", lambda *args: (order.append("queues"), publish(*args))[1])
+    monkeypatch.setattr(layer.replies, "deliver", lambda *args: (order.append("replies"), deliver(*args))[1])
+    waiting = sends(layer, (REPLY, {"text": "1"}), ("a", {"n": 1}), ("b", {"n": 2}), ("a", {"n": 3}))
+    waiting += [(layer, layer.prepare_group("room", {"text": "2"})), *sends(layer, (REPLY, {"text": "3"}))]
+    assert not flush(waiting)
+    assert order == ["queues", "queues", "replies"], "one call for each channel, and one for all replies"
+    assert layer.publisher.queues == {"a": [{"n": 1}, {"n": 3}], "b": [{"n": 2}]}
+    assert layer.replies.delivered == [(REPLY, {"text": "1"}), ("room", {"text": "2"}), (REPLY, {"text": "3"})]
+
+
+def test_given_two_layers_expect_each_to_get_its_own(layer: FakeLayer) -> None:
+    other = FakeLayer("other")
+    assert not flush(sends(layer, ("a", {"n": 1})) + sends(other, ("a", {"n": 2})) + sends(layer, ("a", {"n": 3})))
+    assert layer.publisher.queues == {"a": [{"n": 1}, {"n": 3}]}
+    assert other.publisher.queues == {"a": [{"n": 2}]}
+
+
+def test_given_nothing_expect_nothing(layer: FakeLayer) -> None:
+    assert not flush([])
+
+
+class TestFullQueue:
+    def test_expect_it_tried_again_then_dropped_counted_and_logged_with_the_mend(
+        self, layer: FakeLayer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        layer.publisher.full.add("a")
+        dropped = flush(sends(layer, ("a", {"n": 1}), ("b", {"n": 2}), ("a", {"n": 3}), (REPLY, {"text": "x"})))
+        assert dropped == {"channel_full": 2}
+        assert layer.publisher.calls.count("a") > 2
+        assert layer.publisher.calls.count("b") == 1, "what was taken is not sent again"
+        assert layer.publisher.queues == {"b": [{"n": 2}]}
+        assert layer.replies.delivered == [(REPLY, {"text": "x"})], "replies do not wait for ever"
+        assert "2 messages were dropped since a stayed at capacity for 0.05 s: run more workers" in caplog.text
+
+    def test_if_there_is_room_again_expect_it_sent_once_and_in_order(self, layer: FakeLayer) -> None:
+        layer.publisher.full.add("a")
+        publish = layer.publisher.publish
+
+        def make_room_after_two_tries(channel: str, items: Any) -> None:
+            if layer.publisher.calls.count("a") == 2:
+                layer.publisher.full.clear()
+            publish(channel, items)
+
+        layer.publisher.publish = make_room_after_two_tries  # type: ignore[method-assign]
+        assert not flush(sends(layer, ("a", {"n": 1}), ("a", {"n": 2})))
+        assert layer.publisher.queues == {"a": [{"n": 1}, {"n": 2}]}
+
+
+class TestFullInbox:
+    def test_expect_its_replies_dropped_at_once_counted_and_logged(
+        self, layer: FakeLayer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        layer.replies.full.add(REPLY)
+        calls: list[Any] = []
+        deliver = layer.replies.deliver
+        monkeypatch.setattr(layer.replies, "deliver", lambda found: (calls.append(found), deliver(found))[1])
+        dropped = flush(sends(layer, (REPLY, {"text": "1"}), (OTHER, {"text": "2"}), (REPLY, {"text": "3"})))
+        assert dropped == {"inbox_full": 2}
+        assert len(calls) == 1
+        assert layer.replies.delivered == [(OTHER, {"text": "2"})]
+        assert "an inbox is not read" in caplog.text
+
+
+class TestServersAway:
+    def test_if_the_broker_is_away_then_replies_leave_all_the_same(
+        self, layer: FakeLayer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(layer.publisher, "publish", broken(BrokerUnavailable("on purpose")))
+        dropped = flush(sends(layer, ("a", {}), ("b", {}), (REPLY, {"text": "x"})))
+        assert dropped == {"broker_unavailable": 2}
+        assert layer.replies.delivered == [(REPLY, {"text": "x"})]
+        assert "2 messages were dropped: the broker did not take the message: on purpose" in caplog.text
+
+    def test_if_redis_is_away_then_messages_leave_all_the_same(
+        self, layer: FakeLayer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(layer.replies, "deliver", broken(LayerUnavailable("on purpose")))
+        dropped = flush([*sends(layer, ("a", {"n": 1}), (REPLY, {})), (layer, layer.prepare_group("room", {}))])
+        assert dropped == {"layer_unavailable": 2}
+        assert layer.publisher.queues == {"a": [{"n": 1}]}
+        assert "2 replies and group sends were dropped: the channel layer's Redis did not answer" in caplog.text
+
+    def test_if_one_layer_is_away_then_the_other_gets_its_own(
+        self, layer: FakeLayer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        other = FakeLayer("other")
+        monkeypatch.setattr(layer.publisher, "publish", broken(BrokerUnavailable("on purpose")))
+        monkeypatch.setattr(layer.replies, "deliver", broken(LayerUnavailable("on purpose")))
+        dropped = flush(sends(layer, ("a", {}), (REPLY, {})) + sends(other, ("a", {"n": 1}), (REPLY, {"n": 2})))
+        assert dropped == {"broker_unavailable": 1, "layer_unavailable": 1}
+        assert (other.publisher.queues, other.replies.delivered) == ({"a": [{"n": 1}]}, [(REPLY, {"n": 2})])
+
+    def test_if_the_broker_is_away_for_a_queue_in_a_group_expect_it_counted(
+        self, layer: FakeLayer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        layer.group_add("room", "archive")
+        monkeypatch.setattr(layer.publisher, "publish", broken(BrokerUnavailable("on purpose")))
+        assert flush([(layer, layer.prepare_group("room", {"text": "x"}))]) == {"broker_unavailable": 1}
+        assert layer.replies.delivered == [("room", {"text": "x"})]
+        assert "a group's queue got nothing" in caplog.text
