@@ -2,6 +2,8 @@
 
 import hashlib
 import logging
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from django.contrib.auth import login
 from django.contrib.auth.models import User
 from django.contrib.sessions.backends.base import SessionBase, UpdateError
 from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.backends.file import SessionStore as FileStore
 from django.contrib.sessions.models import Session
 from django.db import connection
 from django.http import HttpRequest
@@ -30,6 +33,13 @@ from tests.unit.sockets import REPLY, connect_message, disconnect_message, recei
 pytestmark = pytest.mark.django_db
 
 KEY = channel_session_key(REPLY)
+
+
+@pytest.fixture
+def session_files(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory of the test's own for the file engine, which remembers the first that it was given."""
+    monkeypatch.setattr(FileStore, "_storage_path", str(tmp_path), raising=False)
+    return tmp_path
 
 
 def stored() -> dict[str, Any]:
@@ -221,9 +231,8 @@ class TestChannelSession:
         assert stored() == {"a": 1, "slow": True}
 
     @pytest.mark.parametrize("engine", ["db", "cached_db", "cache", "file"])
-    def test_given_any_engine_expect_it_to_work(self, engine: str, settings: Any, tmp_path: Any) -> None:
+    def test_given_any_engine_expect_it_to_work(self, engine: str, settings: Any, session_files: Path) -> None:
         """Item 146."""
-        settings.SESSION_FILE_PATH = str(tmp_path)
         settings.CHANNEL_SESSION_ENGINE = f"django.contrib.sessions.backends.{engine}"
         reply = f"websocket.send!node.{engine}"
         for n in (1, 2):
@@ -248,6 +257,15 @@ class TestChannelSession:
         put(receive_message(), b=2)
         put(receive_message(), c=3)
         assert stored() == {"b": 2, "c": 3}
+
+    def test_if_a_file_expired_expect_no_other_one_in_its_place(self, settings: Any, session_files: Path) -> None:
+        settings.CHANNEL_SESSION_ENGINE = "django.contrib.sessions.backends.file"
+        put(connect_message(), a=1)
+        (file,) = session_files.iterdir()
+        os.utime(file, (1, 1))
+        put(receive_message(), b=2)
+        assert stored() == {"b": 2}
+        assert list(session_files.iterdir()) == [file]
 
 
 class TestTheEndOfAConnection:
@@ -289,7 +307,9 @@ class TestTheEndOfAConnection:
         assert stored() == {"room": "a"}
 
     def test_given_a_disconnect_without_a_session_expect_none_created(self) -> None:
-        put(disconnect_message(), a=1)
+        with CaptureQueriesContext(connection) as queries:
+            put(disconnect_message(), a=1)
+        assert not any(query["sql"].startswith("INSERT") for query in queries)
         assert Session.objects.count() == 0
 
     def test_if_it_ends_while_a_consumer_runs_expect_no_session_left(self, caplog: pytest.LogCaptureFixture) -> None:
@@ -491,6 +511,7 @@ class TestBoth:
 
         assert consumer(connect_message()) is None
         assert consumer(receive_message()) is None
+        consumer(connect_message(cookie="short"))
         assert stored() == {}
 
 

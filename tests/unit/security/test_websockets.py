@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from asgiref.sync import iscoroutinefunction
 
 from channelcelery.exceptions import DenyConnection
 from channelcelery.message import Message
@@ -120,6 +121,7 @@ def test_given_methods_and_async_functions_expect_them_to_work() -> None:
     consumers = Consumers()
     assert consumers.method(from_page(b"https://a.example")) is consumers
     assert run_async(consumers.async_method, from_page(b"https://a.example")) is consumers
+    assert iscoroutinefunction(consumers.async_method), "decorators around it await it"
     for method in (consumers.method, consumers.async_method):
         with pytest.raises(DenyConnection):
             method(from_page(b"http://a.example"))

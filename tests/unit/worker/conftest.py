@@ -32,8 +32,11 @@ def layer() -> Iterator[FakeLayer]:
 
 
 @pytest.fixture
-def routed(layer: FakeLayer) -> Iterator[Callable[..., None]]:
-    """Set the routing of "default": route objects, or a consumer for the channel "chat"."""
+def routed(layer: FakeLayer, db: None) -> Iterator[Callable[..., None]]:
+    """Set the routing of "default": route objects, or a consumer for the channel "chat".
+
+    With the database, since a runner looks at the connections that other tests left open.
+    """
     with ExitStack() as stack:
 
         def set_routing(*entries: Any) -> None:
