@@ -8,6 +8,7 @@ from collections import Counter, deque
 
 from channelcelery.conf import LayerConfig
 from channelcelery.core.batches import cut
+from channelcelery.core.bursts import Bursts
 from channelcelery.core.envelope import decode_item
 from channelcelery.exceptions import BrokerUnavailable, ChannelFull
 from channelcelery.layers.base import Publisher
@@ -43,6 +44,7 @@ class PublisherThread:
         self._ended = 0
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="channelcelery-publisher", daemon=True)
+        self._bursts = Bursts()
         self.dropped: Counter[str] = Counter()
 
     def start(self) -> None:
@@ -117,14 +119,18 @@ class PublisherThread:
             self._full.add(channel)
             self._expire(channel, "channel_full")
         except BrokerUnavailable as error:
-            logger.error("%s; %d messages wait", error, self.waiting)
+            self._log("broker_unavailable", "%s; %d messages wait", error, self.waiting)
             self._expire(channel, "broker_unavailable")
         except Exception:  # whatever a client library raises, the thread must outlive it
-            logger.exception("publishing failed; %d messages wait", self.waiting)
+            self._log("publish_error", "publishing failed; %d messages wait", self.waiting, exc_info=True)
             self._expire(channel, "publish_error")
         else:
             self._full.discard(channel)
             del self._waiting[channel]
+
+    def _log(self, kind: str, text: str, *args: object, exc_info: bool = False) -> None:
+        if (silent := self._bursts.hit(kind, time.monotonic())) is not None:
+            logger.error(text + "; %d times before, unlogged", *args, silent, exc_info=exc_info)
 
     def _expire(self, channel: str, reason: str) -> None:
         items, now, expired = self._waiting[channel], time.time() * 1000, 0
@@ -134,7 +140,8 @@ class PublisherThread:
         if expired:
             self._ended += expired
             self.dropped[reason] += expired
-            logger.error("%d messages for %s reached their deadline unpublished (%s)", expired, channel, reason)
+            text = "%d messages for %s reached their deadline unpublished (%s)"
+            self._log(f"expired {reason}", text, expired, channel, reason)
         if not items:
             self._full.discard(channel)
             del self._waiting[channel]

@@ -198,11 +198,9 @@ class TestPreflight:
         assert "tested on the pools prefork, threads, solo, not on" in caught.value.format_message()
         assert "use -P prefork" in caught.value.format_message()
 
-    @pytest.mark.parametrize(
-        ("loglevel", "expected"), [(logging.DEBUG, logging.DEBUG), (logging.INFO, None), (None, None)]
-    )
+    @pytest.mark.parametrize("loglevel", [logging.DEBUG, logging.INFO, None])
     def test_given_l_debug_expect_the_channels_logged_in_detail(
-        self, layers: Callable[..., None], loglevel: int | None, expected: int | None
+        self, layers: Callable[..., None], loglevel: int | None
     ) -> None:
         layers(default=(["chat"], "a:"))
         channels = logging.getLogger("django.channels")
