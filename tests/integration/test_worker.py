@@ -1,5 +1,6 @@
 """What a Celery worker does with channels: on each pool and on both brokers."""
 
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 
@@ -99,14 +100,20 @@ def test_if_the_brokers_connections_are_cut_20_times_then_the_worker_goes_on_eac
     assert sorted(map(int, lines)) == list(range(1_000))
 
 
-def test_if_a_worker_is_started_20_times_on_a_backlog_then_it_runs_it_each_time(setup: WorkerSetup) -> None:
+def test_if_workers_are_started_20_times_on_a_backlog_then_they_run_it_each_time(setup: WorkerSetup) -> None:
     setup.send_work(1_000, 0.02)
-    for _ in range(20):
+    for _ in range(5):
         before = len(setup.lines())
-        with setup.worker("prefork", concurrency=2) as worker:
-            setup.wait_for_lines(before + 10)
-            worker.terminate()
-            assert worker.wait(30) == 0
+        with ExitStack() as stack:
+            # four at once, since most of the time goes by while a worker starts
+            started = [setup.start("prefork", concurrency=1, arguments=["-n", f"{name}@test"]) for name in "abcd"]
+            workers = [stack.enter_context(worker) for worker in started]
+            for worker in workers:
+                worker.wait_for_output(r"running \d+ channels", timeout=30)
+            setup.wait_for_lines(before + 20)
+            for worker in workers:
+                worker.terminate()
+            assert [worker.wait(30) for worker in workers] == [0, 0, 0, 0]
     lines = setup.lines()
     assert len(lines) == len(set(lines))
     assert len(lines) + setup.left() == 1_000
