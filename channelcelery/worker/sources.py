@@ -8,6 +8,7 @@ there a message is taken only while there is room for it, and is this worker's f
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from amqp.exceptions import AMQPError
@@ -52,17 +53,26 @@ def _queues(names: Mapping[str, Key]) -> list[Queue]:
     return [Queue(name, durable=True, routing_key=name) for name in names]
 
 
-def _decode(message: Message, key: Key, dropped: Callable[[str], None]) -> tuple[bytes, ...] | None:
+def _decode(
+    message: Message, queues: Mapping[str, Key], dropped: Callable[[str], None]
+) -> tuple[Key, tuple[bytes, ...]] | None:
+    queue = str(message.delivery_info.get("routing_key"))
     body = message.body
     try:
+        if (key := queues.get(queue)) is None:
+            raise InvalidEnvelope("it came by an exchange, and we use none")
         batch = decode_batch(body if isinstance(body, bytes) else str(body).encode("latin-1"))
         if batch.channel != key[1]:
             raise InvalidEnvelope(f"it was written for {batch.channel!r:.120}")
     except (InvalidEnvelope, UnicodeEncodeError) as error:
-        dropped("unreadable")
-        logger.error("a message in the queue of %s cannot be read and is dropped: %s", key[1], error)
+        _drop(queue, error, dropped)
         return None
-    return batch.items
+    return key, batch.items
+
+
+def _drop(queue: object, error: Exception, dropped: Callable[[str], None]) -> None:
+    dropped("unreadable")
+    logger.error("a message in the queue %.200a cannot be read and is dropped: %.200s", queue, error)
 
 
 class AmqpSource:
@@ -93,6 +103,7 @@ class AmqpSource:
             self._amqp_channel,
             queues=_queues(queues),
             on_message=self._on_message,
+            on_decode_error=self._on_decode_error,
             prefetch_count=max(1, BUDGET // max(1, len(queues))),
             auto_declare=True,
         )
@@ -103,16 +114,21 @@ class AmqpSource:
         hub.call_soon(connection.transport.on_readable, connection.connection, hub)
 
     def _on_message(self, message: Message) -> None:
-        key = self._queues[message.delivery_info["routing_key"]]
         tag = int(message.delivery_tag or 0)
         delivery = Delivery(tag, str(message.properties.get("message_id") or ""))
         self._window.delivered(tag)
-        items = _decode(message, key, self._dropped)
+        read = _decode(message, self._queues, self._dropped)
         known = message.delivery_info.get("redelivered") and delivery.message_id in self._seen
-        if items is None or known:
+        if read is None or known:
             self.acknowledge([delivery])
             return
-        self._received(key, items, delivery)
+        self._received(*read, delivery)
+
+    def _on_decode_error(self, message: Message, error: Exception) -> None:
+        _drop(message.delivery_info.get("routing_key"), error, self._dropped)
+        tag = int(message.delivery_tag or 0)
+        self._window.delivered(tag)
+        self.acknowledge([Delivery(tag)])
 
     def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
         """Send as few acknowledgements as settle these deliveries."""
@@ -156,20 +172,40 @@ class VirtualSource:
         self._queues: Mapping[str, Key] = {}
         # Kombu asks its QoS object before each pop; without acknowledgements that is the only brake there is
         amqp_channel.qos.can_consume = has_room  # type: ignore[method-assign]
+        handlers = getattr(amqp_channel, "handlers", {})
+        if "BRPOP" in handlers:  # Redis, where a list may hold what Kombu did not write
+            handlers["BRPOP"] = partial(self._read, handlers["BRPOP"])
 
     def consume(self, queues: Mapping[str, Key]) -> None:
         """Start, without acknowledgements."""
         self._queues = queues
-        Consumer(self._amqp_channel, queues=_queues(queues), on_message=self._on_message, no_ack=True).consume()
+        Consumer(
+            self._amqp_channel,
+            queues=_queues(queues),
+            on_message=self._on_message,
+            on_decode_error=self._on_decode_error,
+            no_ack=True,
+        ).consume()
 
     def watch(self, connection: Connection, hub: Any) -> None:
         """Nothing to do: these transports hide nothing from the loop."""
 
     def _on_message(self, message: Message) -> None:
-        key = self._queues[message.delivery_info["routing_key"]]
-        items = _decode(message, key, self._dropped)
-        if items is not None:
-            self._received(key, items, Delivery(None, owned=True))
+        read = _decode(message, self._queues, self._dropped)
+        if read is not None:
+            self._received(*read, Delivery(None, owned=True))
+
+    def _on_decode_error(self, message: Message, error: Exception) -> None:
+        _drop(message.delivery_info.get("routing_key"), error, self._dropped)
+
+    def _read(self, read: Callable[..., bool], **options: Any) -> bool:
+        """Read one entry as Kombu does; what it cannot make a message of would end the worker."""
+        try:
+            return read(**options)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            self._dropped("unreadable")
+            logger.error("an entry of a queue's list in Redis cannot be read and is dropped: %r", error, exc_info=True)
+            return True
 
     def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
         """Nothing to tell: a message that was taken is out of its queue."""

@@ -242,8 +242,11 @@ class RawClient:
         """Send a frame of any kind."""
         size = len(payload)
         head = bytes([final << 7 | reserved << 4 | opcode])
-        length = bytes([size]) if size < 126 else b"\x7e" + struct.pack("!H", size)
-        if size > 0xFFFF:
+        if size < 126:
+            length = bytes([size])
+        elif size <= 0xFFFF:
+            length = b"\x7e" + struct.pack("!H", size)
+        else:
             length = b"\x7f" + struct.pack("!Q", size)
         if masked:
             # a mask of zeros leaves the payload as it is
