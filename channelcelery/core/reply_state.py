@@ -167,8 +167,7 @@ class ReplyState:
 
     def join(self, group: str, node: str, token: str, now: float) -> bool:
         """Make a connection a member; False if its interface process is dead, and then nothing is written."""
-        alive = self._alive(node, now)
-        if alive is None:
+        if (alive := self._alive(node, now)) is None:
             return False
         self._add(group, node, token)
         alive.put({b"j": group.encode("ascii"), b"k": token.encode("ascii")})
@@ -242,8 +241,7 @@ class ReplyState:
         return Outcome(full, gone, tuple(self._queues.get(operation.group, ())))
 
     def _offer(self, node: str, entry: Fields, now: float, force: bool) -> Outcome:
-        alive = self._alive(node, now)
-        if alive is None:
+        if (alive := self._alive(node, now)) is None:
             return Outcome(gone=1)
         fits = len(alive.entries) < self._capacity and alive.unread + _size(entry) <= self._bytes
         if not (force or fits or not alive.entries):
