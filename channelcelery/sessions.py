@@ -153,8 +153,8 @@ def enforce_ordering(func: Callable[..., Any] | None = None, slight: bool = Fals
         decorate: Callable[..., Any] = import_module("channelcelery.ordering").enforce_ordering
     except ModuleNotFoundError as error:
         raise ImproperlyConfigured(
-            "enforce_ordering is not there yet: messages of one socket may overtake each other. Let the client wait for "
-            "an answer before it goes on, or number what it sends and sort it in the consumer"
+            "enforce_ordering is not there yet: messages of one socket may overtake each other. Let the client wait "
+            "for an answer before it goes on, or number what it sends and sort it in the consumer"
         ) from error
     return decorate(func, slight=slight)  # type: ignore[no-any-return]
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 
+from channelcelery.core.membership import Changes
 from channelcelery.exceptions import InvalidChannelLayerError, LayerUnavailable
 from channelcelery.interface.faults import Faults, logger
 from channelcelery.interface.hub import Hub
@@ -169,8 +170,9 @@ class Node:
             self._lost = self._lost or beat is Beat.LOST
             if self._lost:
                 logger.warning("the channel layer's Redis lost data: %d sockets are written again", len(self.hub))
-                # the snapshot says it all
-                self.hub.changes.take()
+                # the snapshot says what there is; what ended is told after it, as ever, since Redis may still have it
+                taken = self.hub.changes.take()
+                self.hub.changes.put_back(Changes(closed=taken.closed, left=taken.left))
                 await self._inbox.rebuild(self.hub.channels(), self.hub.groups())
                 self._lost = False
             self._in_touch = True

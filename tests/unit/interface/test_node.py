@@ -435,3 +435,18 @@ def test_a_large_batch_lets_others_have_their_turn(monkeypatch: pytest.MonkeyPat
         await it.node.close()
 
     run(main)
+
+
+def test_what_ended_before_a_rebuild_is_still_told_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("channelcelery.interface.node._GATHER", 60)
+
+    async def main() -> None:
+        it = Process()
+        await it.start()
+        it.node.hub.changes.leave([("g", "gone")])
+        it.inbox.beats.append(Beat.LOST)
+        await until(lambda: it.layer.called("rebuild"))
+        assert it.node.hub.changes.left == {("g", "gone")}
+        await it.node.close()
+
+    run(main)
