@@ -25,6 +25,8 @@ _CLOSE_GRACE = 10.0
 _SHUTDOWN_GRACE = 0.5
 #: What a server reports when it goes down ("service restart" in the registry of RFC 6455, section 11.7).
 _SERVICE_RESTART = 1012
+#: What ends a connection whose frames are wrong (RFC 6455, section 7.4.1).
+_WRONG_FRAMES = frozenset({1002, 1007, 1009})
 
 
 class Session:
@@ -115,7 +117,7 @@ class Session:
         while True:
             event = await receive()
             if event["type"] == "websocket.disconnect":
-                self._code = self._code or event.get("code") or 1005
+                self._note_end(event.get("code"))
                 return
             if self.state is State.CONNECTING:
                 # a client may not speak before it is answered (item 123): this frame waits, and no other is read
@@ -123,6 +125,13 @@ class Session:
                 await self._answered
             if self.state is State.OPEN:
                 await self._take(event)
+
+    def _note_end(self, code: int | None) -> None:
+        if code in _WRONG_FRAMES and self._code is None:
+            # the client may never see the code: a server that stops reading resets the connection
+            text = "a socket of %.200a ended with %d: frames against the protocol, no UTF-8, or a message far too large"
+            self._around.faults.note("wrong_frames", text, self.path, code)
+        self._code = self._code or code or 1005
 
     async def _take(self, event: Event) -> None:
         around, text = self._around, event.get("text")

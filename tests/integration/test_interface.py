@@ -196,7 +196,7 @@ def test_frames_up_to_the_limit_pass_and_larger_ones_close_with_1009(start: Star
                 assert it.worker.next("disconnect")["code"] == 1009
         it.worker.reply(connect, text="still here")
         assert other.recv(timeout=5) == "still here"
-    assert it.dropped == {"frame_size": 1}
+    assert it.dropped == {"frame_size": 1, "wrong_frames": 1}
 
 
 @pytest.mark.parametrize(
