@@ -12,6 +12,8 @@ VENV ?= .venv
 PORT ?= 8000
 # More arguments for pytest: make test PYTEST_ARGS="tests/unit -k names"
 PYTEST_ARGS ?=
+# Arguments for the figures: make bench BENCH_ARGS=--quick
+BENCH_ARGS ?=
 
 # Ports of `make up`, beside those of system services.
 UP_REDIS_PORT ?= 6390
@@ -59,8 +61,8 @@ types: $(VENV)/.installed-for-development
 	@$(bin)/mypy --strict channelcelery
 
 bench: $(VENV)/.installed-for-development
-	@sh scripts/test-needs
-	@exec $(bin)/python -m benchmarks.run
+	@sh scripts/test-needs redis-server rabbitmq-server
+	@exec $(bin)/python -m benchmarks.run $(BENCH_ARGS)
 
 up: export CELERY_BROKER_URL = amqp://guest:guest@127.0.0.1:$(UP_RABBITMQ_PORT)//
 up: export CHANNEL_LAYER_URL = redis://127.0.0.1:$(UP_REDIS_PORT)/0

@@ -1,0 +1,1 @@
+"""The figures: `make bench` (or `python -m benchmarks.run`) measures real processes and prints tables."""

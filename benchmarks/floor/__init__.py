@@ -1,0 +1,1 @@
+"""The floor: the least that the flow of a message can cost."""

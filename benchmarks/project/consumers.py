@@ -1,0 +1,45 @@
+"""What the measurements need and nothing more."""
+
+import os
+import time
+
+from channelcelery import Group, consumer
+from channelcelery.message import Message
+
+#: How many messages of the channel "nothing" this process has run.
+_ran = 0
+
+
+@consumer("websocket.connect", path=r"^/echo$")
+def accept(message: Message) -> None:
+    """Accept."""
+    message.reply_channel.send({"accept": True})
+
+
+@consumer("websocket.receive", path=r"^/echo$")
+def echo(message: Message) -> None:
+    """Send the text back."""
+    message.reply_channel.send({"text": message["text"]})
+
+
+@consumer("websocket.connect", path=r"^/group$")
+def join(message: Message) -> None:
+    """Join the group first, so that an accepted socket gets every send."""
+    Group("bench").add(message.reply_channel)
+    message.reply_channel.send({"accept": True})
+
+
+@consumer("websocket.disconnect")
+def leave(message: Message) -> None:
+    """Do nothing: the interface has left the group already."""
+
+
+@consumer("nothing")
+def nothing(message: Message) -> None:
+    """Do nothing, and where a message names a file write down when, and how many ran before it."""
+    global _ran
+    if (file := message.get("stamp")) is not None:
+        with open(f"{file}.part", "w") as stamp:
+            stamp.write(f"{time.monotonic_ns()} {_ran}")
+        os.rename(f"{file}.part", file)
+    _ran += 1
