@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import groupby
+from operator import itemgetter
 
 from channelcelery.broker.connection import broker_identity
 from channelcelery.conf import LayerConfig
@@ -56,6 +57,7 @@ class ChannelLayer:
         self.delays = delays
         self.make_inbox = make_inbox
         self.dropped: Counter[str] = Counter()
+        self._owed: list[bytes] = []
 
     def __str__(self) -> str:
         return f"{self.alias} ({type(self).__module__}.{type(self).__name__})"
@@ -127,6 +129,7 @@ class ChannelLayer:
         delayed = [send for send in sends if isinstance(send, DelayedSend)]
         if delayed and not self.delays.add(delayed):
             full += dict.fromkeys(send.channel for send in delayed)
+            self.dropped["delayed_full"] += len(delayed)
         queued = sorted((send for send in sends if isinstance(send, ChannelSend)), key=lambda send: send.channel)
         for channel, group in groupby(queued, key=lambda send: send.channel):
             full += self._publish(channel, [send.item for send in group])
@@ -185,8 +188,12 @@ class ChannelLayer:
             BrokerUnavailable: the broker did not take a disconnect.
         """
         orphans = self.replies.reap()
-        for orphan in orphans:
-            self.flush_sends([self.prepare("websocket.disconnect", orphan.disconnect())])
+        # kept until the broker has them, since Redis has forgotten them; capacity does not count for what ended
+        contents = (encode_content(orphan.disconnect(), self.config.message_size) for orphan in orphans)
+        self._owed += [encode_item(content, self._deadline()) for content in contents]
+        if self._owed:
+            self.publisher.put_back("websocket.disconnect", self._owed)
+            self._owed = []
         return len(orphans)
 
     def send_due(self) -> int:
@@ -196,20 +203,42 @@ class ChannelLayer:
             How many were due.
 
         Raises:
-            LayerUnavailable: Redis did not answer.
-            BrokerUnavailable: the broker did not take a message; all that were due wait again.
+            LayerUnavailable: Redis did not answer; what was not sent waits again.
+            BrokerUnavailable: the broker did not take a message; what was not sent waits again.
         """
-        due = self.delays.take_due(_DUE_AT_ONCE)
-        sends = [self.prepare(channel, decode_content(content)) for channel, content in due]
-        try:
-            full = self.flush_sends(sends)
-        except BrokerUnavailable:
-            self.delays.add([DelayedSend(channel, content, _AGAIN) for channel, content in due])
-            raise
-        if full:
+        due = sorted(self.delays.take_due(_DUE_AT_ONCE), key=itemgetter(0))
+        again: list[DelayedSend] = []
+        failure: BrokerUnavailable | LayerUnavailable | None = None
+        for channel, group in groupby(due, key=itemgetter(0)):
+            contents = [content for _, content in group]
+            try:
+                full = self.flush_sends([self.prepare(channel, decode_content(content)) for content in contents])
+            except (BrokerUnavailable, LayerUnavailable) as error:
+                failure = error
+            else:
+                if channel not in full:
+                    continue
             # as in 1.x: a second later there may be room (item 207)
-            self.delays.add([DelayedSend(channel, content, _AGAIN) for channel, content in due if channel in full])
+            again += [DelayedSend(channel, content, _AGAIN) for content in contents]
+        self._wait_again(again)
+        if failure is not None:
+            raise failure
         return len(due)
+
+    def _wait_again(self, sends: Sequence[DelayedSend]) -> None:
+        try:
+            if not sends or self.delays.add(sends):
+                return
+            reason = "too many wait already"
+        except LayerUnavailable as error:
+            reason = str(error)
+        self.dropped["delayed_lost"] += len(sends)
+        logger.error("%d delayed messages are lost: %s", len(sends), reason)
+
+    def take_dropped(self) -> Counter[str]:
+        """Return and forget the counts of what was dropped silently, by reason."""
+        dropped, self.dropped = self.dropped, Counter()
+        return dropped
 
     # groups
 

@@ -1,16 +1,19 @@
 """`channel_layers`: the layers of CHANNEL_LAYERS by alias, made when first used (item 43)."""
 
 import atexit
+import logging
 import threading
 from collections.abc import Iterator
 
 from django.conf import settings
 
 from channelcelery.conf import LayerConfig, layer_config
-from channelcelery.exceptions import InvalidChannelLayerError
+from channelcelery.exceptions import ChannelCeleryError, InvalidChannelLayerError
 from channelcelery.layers.layer import ChannelLayer
 
 __all__ = ["ChannelLayers", "channel_layers"]
+
+logger = logging.getLogger("django.channels.layer")
 
 
 class ChannelLayers:
@@ -57,7 +60,10 @@ class ChannelLayers:
     def close(self) -> None:
         """End the connections of every layer, in good order, so that what was just sent arrives."""
         for layer in list(self._made.values()):
-            layer.close()
+            try:
+                layer.close()
+            except ChannelCeleryError as error:  # the others are to be closed all the same
+                logger.warning("%s was not closed in good order: %s", layer, error)
 
     def set(self, alias: str, layer: ChannelLayer | None) -> ChannelLayer | None:
         """Put another layer in an alias's place and return the old one, or None (item 43)."""

@@ -1,22 +1,20 @@
 """The step of a Celery worker's consumer that reads normal channels and feeds the pool; no user code runs here."""
 
 import logging
-import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 from celery.bootsteps import CLOSE, TERMINATE, StartStopStep  # type: ignore[attr-defined]  # not in the stubs
+from celery.signals import worker_shutdown
 from celery.worker.state import maybe_shutdown
 
 from channelcelery.core.backlog import Delivery, Job
-from channelcelery.core.bursts import Bursts
 from channelcelery.core.outcome import Outcome
-from channelcelery.exceptions import BrokerUnavailable, LayerUnavailable
 from channelcelery.layers import channel_layers
-from channelcelery.layers.layer import ChannelLayer
 from channelcelery.signals import worker_process_ready, worker_ready
+from channelcelery.worker.chores import Chores
 from channelcelery.worker.flush import put_back
 from channelcelery.worker.handover import Handover
 from channelcelery.worker.preflight import queues_to_consume
@@ -26,11 +24,6 @@ from channelcelery.worker.sources import Source, make_source
 __all__ = ["ChannelsStep"]
 
 logger = logging.getLogger("django.channels.worker")
-
-#: Seconds between two looks for interface processes that died.
-REAP_EVERY = 5.0
-#: Seconds between two looks for delayed messages that are due.
-SEND_DUE_EVERY = 0.05
 
 
 class ChannelsStep(StartStopStep):
@@ -52,13 +45,13 @@ class ChannelsStep(StartStopStep):
         self._queues = queues_to_consume(only_channels, exclude_channels)
         self._seen: OrderedDict[str, None] = OrderedDict()
         self._source: Source | None = None
-        self._timers: list[Any] = []
+        self._chores = Chores(dict.fromkeys(alias for alias, _ in self._queues.values()))
         self._soon: Callable[..., object] = _at_once
         self._pool: Any = None
         self._told_ready = False
         self._embedded = channels_embedded
-        self._bursts = Bursts()
         self.handover = Handover(self._submit, self._slots, self._acknowledge, _keep)
+        worker_shutdown.connect(self._end)
         super().__init__(consumer, **kwargs)
 
     @property
@@ -90,10 +83,7 @@ class ChannelsStep(StartStopStep):
         self._source.consume(self._queues)
         if consumer.hub:
             self._source.watch(consumer.connection, consumer.hub)
-        self._timers = [
-            consumer.timer.call_repeatedly(REAP_EVERY, self._for_each_layer, (ChannelLayer.reap,)),
-            consumer.timer.call_repeatedly(SEND_DUE_EVERY, self._for_each_layer, (ChannelLayer.send_due,)),
-        ]
+        self._chores.start()
         logger.info(
             "running %d channels: %s", len(self._queues), ", ".join(sorted(c for _, c in self._queues.values()))
         )
@@ -107,14 +97,12 @@ class ChannelsStep(StartStopStep):
         for signal in signals:
             for receiver, result in signal.send_robust(sender=self):
                 if isinstance(result, Exception):
-                    logger.error("a receiver of worker_ready raised: %s", receiver, exc_info=result)
+                    logger.error("a receiver of the worker's signals raised: %s", receiver, exc_info=result)
 
     def stop(self, consumer: Any) -> None:
         """Settle: on a lost connection what is ours waits for the next one, at the end it goes back to its queue."""
         if self._source is None:
             return
-        for timer in self._timers:
-            timer.cancel()
         final = consumer.blueprint.state in (CLOSE, TERMINATE)
         self.handover.close()
         source, self._source = self._source, None
@@ -130,6 +118,12 @@ class ChannelsStep(StartStopStep):
     def terminate(self, consumer: Any) -> None:
         """Settle on a cold shutdown too."""
         self.stop(consumer)
+
+    def _end(self, **kwargs: Any) -> None:
+        """Give back what is left: Celery does not stop the steps of a worker that was looking for its broker."""
+        self._chores.stop()
+        self.handover.close()
+        self._give_back()
 
     def _give_back(self) -> None:
         for (alias, channel), items in self.handover.drain().items():
@@ -169,14 +163,6 @@ class ChannelsStep(StartStopStep):
 
     def _count_dropped(self, reason: str) -> None:
         self.counts[reason] += 1
-
-    def _for_each_layer(self, task: Callable[[ChannelLayer], int]) -> None:
-        for alias in dict.fromkeys(alias for alias, _ in self._queues.values()):
-            try:
-                task(channel_layers[alias])
-            except (LayerUnavailable, BrokerUnavailable) as error:
-                if (silent := self._bursts.hit(task.__name__, time.monotonic())) is not None:
-                    logger.warning("%s has to wait (%d times before, unlogged): %s", task.__name__, silent, error)
 
     def info(self, consumer: Any) -> dict[str, Any]:  # type: ignore[override]  # the stubs say None
         """What `celery inspect stats` shows."""

@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 
+from channelcelery.core.bursts import Bursts
 from channelcelery.core.sends import ChannelSend, Send
 from channelcelery.exceptions import BrokerUnavailable, LayerUnavailable
 from channelcelery.layers.layer import ChannelLayer
@@ -13,6 +14,7 @@ __all__ = ["flush", "put_back"]
 
 logger = logging.getLogger("django.channels.worker")
 
+_bursts = Bursts()
 #: Seconds that a flush waits for room on a full channel, and between its tries (item 38).
 WAIT_FOR_ROOM = 2.0
 BETWEEN_TRIES = 0.2
@@ -40,7 +42,17 @@ def flush(waiting: Sequence[tuple[ChannelLayer, Send]]) -> Counter[str]:
         pushed = [send for send in sends if not isinstance(send, ChannelSend)]
         if pushed:
             _flush_pushed(layer, pushed, dropped)
+        dropped.update(_silently_dropped(layer))
     return dropped
+
+
+def _silently_dropped(layer: ChannelLayer) -> Counter[str]:
+    """Count what a layer dropped without an error, and say so: a group's send skips members at capacity (item 31)."""
+    counts = +layer.take_dropped()
+    lost = counts.get("inbox_full", 0) + counts.get("channel_full", 0)
+    if lost and (silent := _bursts.hit("group_full", time.monotonic())) is not None:
+        logger.warning("%d group sends skipped a member at capacity (%d times before, unlogged)", lost, silent)
+    return counts
 
 
 def put_back(layer: ChannelLayer, channel: str, items: Sequence[bytes]) -> Counter[str]:
@@ -97,6 +109,5 @@ def _flush_pushed(layer: ChannelLayer, sends: Sequence[Send], dropped: Counter[s
         logger.error("a group's queue got nothing: %s", error)
         return
     if full:
-        dropped["inbox_full"] += len(full)
         text = "%d replies or delayed messages were dropped: an inbox is not read, or too many messages wait already"
         logger.error(text, len(full))

@@ -51,6 +51,8 @@ class Preflight(bootsteps.Step):
                 logging.getLogger("django.channels").setLevel(logging.DEBUG)
         except (InvalidChannelLayerError, ImproperlyConfigured) as error:
             raise ClickException(str(error)) from error
+        # Celery's pool logs the arguments of its jobs at DEBUG, and ours are messages: cookies and what users wrote
+        logging.getLogger("celery.pool").setLevel(logging.INFO)
         worker_process_shutdown.connect(_close_layers)
         super().__init__(worker, **kwargs)
 

@@ -1,5 +1,6 @@
 """What a Celery worker does with channels: on each pool and on both brokers."""
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -9,7 +10,8 @@ import redis
 from celery import Celery
 from kombu import Connection
 
-from tests.integration.workers import WorkerSetup
+from channelcelery.core.envelope import encode_content, encode_item
+from tests.integration.workers import NEVER, WorkerSetup
 from tests.servers import RabbitServer, RedisServer
 
 POOLS = ["prefork", "threads", "solo"]
@@ -178,3 +180,48 @@ def test_given_delayed_messages_then_they_run_in_time_also_after_a_restart(setup
     waited = {after: float(seconds) for after, seconds in (line.split() for line in lines)}
     assert set(waited) == {"50", "100", "3000"}
     assert all(milliseconds >= int(after) for after, milliseconds in waited.items()), waited
+
+
+@pytest.mark.parametrize("broker_url", ["redis"], indirect=True)
+def test_if_a_worker_is_stopped_while_its_broker_is_away_then_what_it_had_taken_goes_back(
+    setup: WorkerSetup, new_redis: Callable[..., RedisServer]
+) -> None:
+    """A batch is the worker's once it is taken: it must not end with it."""
+    broker = new_redis(appendonly=True)
+    setup = replace(setup, broker=broker.url)
+    publisher = setup.publisher()
+    contents = [encode_content({"number": number, "seconds": 0.05}, 1_000) for number in range(64)]
+    publisher.publish("work", [encode_item(content, NEVER) for content in contents])
+    publisher.close()
+    with setup.worker("prefork", concurrency=1) as worker:
+        setup.wait_for_lines(5)
+        broker.stop()
+        worker.wait_for_output("Trying to reconnect|[Cc]annot connect")
+        worker.terminate()
+        broker.start()
+        assert worker.wait(40) == 0, worker.output()
+    ran = setup.lines()
+    assert len(ran) == len(set(ran))
+    assert len(ran) + setup.left() == 64
+
+
+def test_if_the_layers_redis_hangs_then_consumers_that_need_it_not_go_on(
+    setup: WorkerSetup, new_redis: Callable[..., RedisServer]
+) -> None:
+    layer = new_redis()
+    with replace(setup, layer=layer.url).worker("threads") as worker:
+        layer.pause()
+        try:
+            setup.send_work(50, 0)
+            setup.wait_for_lines(50, timeout=15)
+        finally:
+            layer.resume()
+        worker.terminate()
+        assert worker.wait(20) == 0
+
+
+def test_given_debug_logs_then_they_hold_no_message(setup: WorkerSetup) -> None:
+    setup.send("websocket.connect", [{"path": "/x/", "headers": [[b"cookie", b"sessionid=SECRET-OF-A-USER"]]}])
+    with setup.worker("prefork", arguments=["-l", "debug"]) as worker:
+        worker.wait_for_output("websocket.connect -> ")
+        assert "SECRET-OF-A-USER" not in worker.output()

@@ -1,0 +1,79 @@
+"""What a worker does for its layers beside running consumers: on a thread, since Redis may take its time to answer."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection
+
+from channelcelery.core.bursts import Bursts
+from channelcelery.exceptions import BrokerUnavailable, LayerUnavailable
+from channelcelery.layers import channel_layers
+from channelcelery.layers.layer import ChannelLayer
+
+__all__ = ["Chores"]
+
+logger = logging.getLogger("django.channels.worker")
+
+#: Seconds between two looks for delayed messages that are due: they may be late by 0.1 s.
+SEND_DUE_EVERY = 0.05
+#: Seconds between two looks for interface processes that died.
+REAP_EVERY = 5.0
+#: Seconds of rest after a failure.
+_REST = 1.0
+
+
+class Chores:
+    """Sends delayed messages that are due, and clears up after interface processes that died.
+
+    Nothing of this may run on the worker's event loop: while a layer's Redis hangs, consumers that never touch it go
+    on.
+
+    Args:
+        aliases: the layers to look after.
+    """
+
+    def __init__(self, aliases: Collection[str]) -> None:
+        self._aliases = tuple(aliases)
+        self._bursts = Bursts()
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start, or go on."""
+        if self._thread is not None and self._thread.is_alive() and not self._stopped.is_set():
+            return
+        self._stopped = threading.Event()
+        name = "channelcelery-chores"
+        self._thread = threading.Thread(target=self._run, args=(self._stopped,), name=name, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Begin nothing more; what is under way is not waited for."""
+        self._stopped.set()
+
+    def _run(self, stopped: threading.Event) -> None:
+        reap_at = time.monotonic() + REAP_EVERY
+        while not stopped.wait(SEND_DUE_EVERY):
+            well = self._for_each(ChannelLayer.send_due)
+            if well and time.monotonic() >= reap_at:
+                well = self._for_each(ChannelLayer.reap)
+                reap_at = time.monotonic() + REAP_EVERY
+            if not well:
+                stopped.wait(_REST)
+
+    def _for_each(self, chore: Callable[[ChannelLayer], int]) -> bool:
+        well = True
+        for alias in self._aliases:
+            try:
+                chore(channel_layers[alias])
+            except (LayerUnavailable, BrokerUnavailable) as error:
+                well = False
+                self._tell(chore.__name__, error)
+            except Exception as error:  # the thread must outlive whatever a client library raises
+                well = False
+                self._tell(chore.__name__, error)
+        return well
+
+    def _tell(self, chore: str, error: Exception) -> None:
+        if (silent := self._bursts.hit(chore, time.monotonic())) is not None:
+            logger.warning("%s has to wait (%d times before, unlogged): %s", chore, silent, error)
