@@ -25,6 +25,17 @@ __all__ = [
     "use_app",
 ]
 
+#: Names of one transport that Kombu knows several of.
+_SAME_TRANSPORT = {"pyamqp": "amqp"}
+#: What Kombu's transports take where a URL leaves out the port and the virtual host, or the database.
+_DEFAULTS = {
+    "amqp": (5672, "/"),
+    "amqps": (5671, "/"),
+    "redis": (6379, "0"),
+    "rediss": (6379, "0"),
+    "sentinel": (26379, "0"),
+}
+
 _app: Celery | None = None
 
 
@@ -70,19 +81,22 @@ def default_app() -> Celery:
 
 
 def broker_url() -> str:
-    """Return the broker's URL, password included: not for logs."""
+    """Return the broker's URL, or those of several with ";" between them, passwords included: not for logs."""
     url: Any = broker_app().conf.broker_url
-    return str(url[0] if isinstance(url, list | tuple) else url or "amqp://")
+    return (";".join(map(str, url)) if isinstance(url, list | tuple) else str(url or "")) or "amqp://"
 
 
 def broker_identity() -> str:
-    """Return what tells one broker from another, without users and passwords."""
-    parts = []
-    for url in broker_url().split(";"):
-        found = parse_url(url)
-        host = "127.0.0.1" if found["hostname"] in {None, "localhost"} else found["hostname"]
-        parts.append(f"{found['transport']}://{host}:{found['port']}/{found['virtual_host']}")
-    return ";".join(sorted(parts))
+    """Return what tells one broker from another, the same however it is written, without users and passwords."""
+    return ";".join(sorted(_identity(url) for url in broker_url().split(";")))
+
+
+def _identity(url: str) -> str:
+    found = parse_url(url)
+    transport = _SAME_TRANSPORT.get(found["transport"], found["transport"])
+    host = "127.0.0.1" if found["hostname"] in {None, "localhost"} else found["hostname"]
+    port, virtual_host = _DEFAULTS.get(transport, (None, None))
+    return f"{transport}://{host}:{found['port'] or port}/{found['virtual_host'] or virtual_host}"
 
 
 def is_local_broker() -> bool:
