@@ -31,7 +31,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         # imported here, so that `manage.py help` needs neither uvicorn nor a broker's library
-        from channelcelery.broker.connection import broker_url
+        from channelcelery.broker.connection import broker_identity
         from channelcelery.interface.app import InterfaceApplication
         from channelcelery.interface.server import Binding, make_server, serve, show_log
 
@@ -46,8 +46,7 @@ class Command(BaseCommand):
         binding = Binding(options["host"], options["port"], options["uds"], options["fd"])
         hosts = ", ".join(maybe_sanitize_url(url) for url in config.hosts)
         self.stdout.write(
-            f"Interface at {binding}, layer {config.alias} at {hosts}, broker {maybe_sanitize_url(broker_url())}. "
-            "Ctrl-C ends it."
+            f"Interface at {binding}, layer {config.alias} at {hosts}, broker {broker_identity()}. Ctrl-C ends it."
         )
         if not serve(make_server(application, config, binding, access_log=options["access_log"])):
             raise CommandError(f"it could not listen at {binding}; the log says why")

@@ -5,6 +5,7 @@ import os
 import threading
 from typing import Any
 
+import click
 from django.apps import apps
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
@@ -61,6 +62,8 @@ class Command(DjangoCommand):
             else:  # autoreload keeps the main thread for itself
                 server.run()
                 started = server.started
+        except click.ClickException as error:  # what a worker of its own says of wrong settings or routing
+            raise CommandError(error.format_message()) from error
         finally:
             if worker is not None:
                 worker.stop()
