@@ -10,6 +10,10 @@ from channelcelery.interface.events import Event, Send
 
 __all__ = ["Outlet"]
 
+#: Bytes that an event takes in memory beside what it says: its dict, a tuple and a place in the queue. Without them
+#: tiny and empty events would wait in any number.
+_EVENT_SIZE = 256
+
 
 class Outlet:
     """The way out of one socket.
@@ -20,7 +24,7 @@ class Outlet:
 
     Args:
         send: the server's.
-        limit: bytes that may wait.
+        limit: bytes that may wait; each event counts 256 besides its own.
         timeout: seconds that one send may wait.
         failed: called once with "send_buffer", "send_timeout" or "send_failed" when nothing can be sent any more.
     """
@@ -43,6 +47,7 @@ class Outlet:
             event: it is not changed, so that many outlets may share it.
             size: bytes that it takes.
         """
+        size += _EVENT_SIZE
         if self._queue is None:
             self._start(event, size)
         elif self._bytes + size > self._limit:

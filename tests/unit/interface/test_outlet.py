@@ -9,11 +9,14 @@ import pytest
 from channelcelery.interface.outlet import Outlet
 from tests.unit.interface.fakes import FakeServer, FakeTransport, closed, run, text, until
 
+#: What an event counts besides its bytes.
+EVENT = 256
+
 
 class Outlets:
     """An outlet on a fake server, and what it said of its failure."""
 
-    def __init__(self, limit: int = 100, timeout: float = 5.0, **server: Any) -> None:
+    def __init__(self, limit: int = 10_000, timeout: float = 5.0, **server: Any) -> None:
         self.server = FakeServer(**server)
         self.failures: list[str] = []
         self.outlet = Outlet(self.server.send, limit, timeout, self.failures.append)
@@ -58,7 +61,7 @@ def test_what_waits_keeps_its_order_and_the_task_ends_with_it() -> None:
 
 def test_bytes_that_wait_are_bounded() -> None:
     async def main() -> None:
-        it = Outlets(limit=10)
+        it = Outlets(limit=10 + 2 * EVENT)
         it.server.writable.clear()
         it.put("12345", "67890")
         assert it.failures == []
@@ -73,9 +76,21 @@ def test_bytes_that_wait_are_bounded() -> None:
     run(main)
 
 
+def test_empty_events_are_bounded_too() -> None:
+    async def main() -> None:
+        it = Outlets(limit=4 * EVENT)
+        it.server.writable.clear()
+        it.put("", "", "", "")
+        assert it.failures == []
+        it.put("")
+        assert it.failures == ["send_buffer"]
+
+    run(main)
+
+
 def test_bytes_that_were_sent_make_room() -> None:
     async def main() -> None:
-        it = Outlets(limit=10)
+        it = Outlets(limit=10 + 2 * EVENT)
         for _ in range(5):
             it.server.writable.clear()
             it.put("12345", "67890")
@@ -95,7 +110,7 @@ def test_bytes_that_were_sent_make_room_while_others_still_wait() -> None:
             await permits.acquire()
             sent.append(event["text"])
 
-        outlet = Outlet(send, 10, 5.0, failures.append)
+        outlet = Outlet(send, 10 + 2 * EVENT, 5.0, failures.append)
         for number in range(20):
             outlet.put(text(f"{number:05}"), 5)
             if number:
@@ -111,7 +126,7 @@ def test_bytes_that_were_sent_make_room_while_others_still_wait() -> None:
 
 def test_one_message_above_the_limit_passes_while_nothing_waits() -> None:
     async def main() -> None:
-        it = Outlets(limit=10)
+        it = Outlets(limit=10 + 2 * EVENT)
         it.put("x" * 1000)
         assert len(it.server.sent) == 1
 
@@ -212,7 +227,7 @@ def test_a_server_whose_send_is_no_coroutine_function_is_awaited() -> None:
     async def main() -> None:
         sent: list[Any] = []
         failures: list[str] = []
-        outlet = Outlet(lambda event: Foreign(sent, event), 100, 1.0, failures.append)
+        outlet = Outlet(lambda event: Foreign(sent, event), 1_000, 1.0, failures.append)
         outlet.put(text("a"), 1)
         outlet.put(text("b"), 1)
         await until(lambda: len(sent) == 2)
