@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from channelcelery.conf import DEFAULT_CHANNEL_LAYER
 from channelcelery.core.names import check_channel_name, check_group_name
 from channelcelery.core.sends import Send
+from channelcelery.core.websocket import answers
 from channelcelery.exceptions import ChannelFull
 from channelcelery.layers import channel_layers
 from channelcelery.layers.layer import ChannelLayer
@@ -21,7 +22,7 @@ class CollectedSends:
 
     Args:
         sends: (layer, send) pairs that wait.
-        answered: reply channels that something was sent to, at once or later.
+        answered: reply channels that what answers a handshake was sent to, at once or later.
     """
 
     sends: list[tuple[ChannelLayer, Send]] = field(default_factory=list)
@@ -91,7 +92,7 @@ class Channel:
         else:
             send = self.channel_layer.prepare(self.name, content)
         collected = _collected.get()
-        if collected is not None and delay is None and "!" in self.name:
+        if collected is not None and delay is None and "!" in self.name and answers(content):
             collected.answered.add(self.name)
         if full := _dispatch(self.channel_layer, send, immediately):
             raise ChannelFull(full)

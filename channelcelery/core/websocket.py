@@ -14,6 +14,7 @@ __all__ = [
     "SendText",
     "State",
     "above_limit",
+    "answers",
     "choose_subprotocol",
     "decide",
 ]
@@ -99,6 +100,16 @@ def decide(state: State, reply: Mapping[Any, Any]) -> tuple[Action, ...] | str:
             return f"the close code {code if code < 10_000 else 'given'} cannot be sent: use True, 1000 or 3000 to 4999"
         actions.append(Close(code))
     return tuple(actions)
+
+
+def answers(reply: Mapping[Any, Any]) -> bool:
+    """Tell whether a reply answers a handshake: one that is wrong or says nothing does not (section 0, items 1 and 3).
+
+    Args:
+        reply: what a consumer sends to the reply channel.
+    """
+    actions = decide(State.CONNECTING, reply)
+    return not isinstance(actions, str) and bool(actions)
 
 
 def _fault(reply: Mapping[Any, Any]) -> str | None:

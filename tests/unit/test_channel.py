@@ -279,6 +279,14 @@ class TestHoldingBack:
             Channel("websocket.send!node.other", channel_layer=layer).send({"close": True}, immediately=True)
         assert collected.answered == {REPLY, "websocket.send!node.other"}
 
+    @pytest.mark.parametrize("reply", [{"text": ""}, {"id": 1}, {}, {"accept": None}, {"close": False}, {"text": 5}])
+    def test_given_a_reply_that_answers_no_handshake_expect_it_not_noted(
+        self, layer: FakeLayer, reply: dict[str, object]
+    ) -> None:
+        with collect_sends() as collected:
+            Channel(REPLY, channel_layer=layer).send(reply)
+        assert collected.answered == set()
+
 
 class TestTheLayerItself:
     def test_it_sends_by_name(self, layer: FakeLayer) -> None:
