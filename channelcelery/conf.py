@@ -43,6 +43,8 @@ class LayerConfig:
         inbox_capacity: entries that wait for one interface process at most.
         inbox_bytes: bytes that wait for one interface process at most.
         http: "inline" serves HTTP by Django's ASGI handler in the interface process, "off" answers 404.
+        body_size: bytes of the largest body of an HTTP request, where HTTP is "inline".
+        body_timeout: seconds between two pieces of such a body.
         implicit_accept: a connect consumer that returned and answered nothing accepts (section 0, item 1).
         allowed_origins: hosts that a browser's Origin may name, as in ALLOWED_HOSTS; None means ALLOWED_HOSTS.
         connect_timeout: seconds for a consumer to answer a handshake.
@@ -70,6 +72,8 @@ class LayerConfig:
     inbox_capacity: int = 100_000
     inbox_bytes: int = 64 * _MIB
     http: str = "inline"
+    body_size: int = 100 * _MIB
+    body_timeout: float = 30.0
     implicit_accept: bool = True
     allowed_origins: tuple[str, ...] | None = None
     connect_timeout: float = 5.0
@@ -224,6 +228,10 @@ def _read_origins(alias: str, key: str, value: Any) -> tuple[str, ...] | None:
         return None
     if not isinstance(value, list | tuple | set | frozenset) or not all(isinstance(host, str) for host in value):
         raise _wrong(alias, key, "write a list of hosts as in ALLOWED_HOSTS, or None to use ALLOWED_HOSTS")
+    for host in value:
+        # what may hold colons is an address in brackets
+        if "/" in host or ":" in re.sub(r"^\[[^\]]*\]", "", host):
+            raise _wrong(alias, key, f"hosts only, as in ALLOWED_HOSTS: no scheme, path or port as in {host!r}")
     return tuple(value)
 
 

@@ -97,8 +97,7 @@ class InterfaceApplication:
         from channelcelery.layers import channel_layers
 
         layer = channel_layers[self.alias]
-        layer.check_broker()
-        http = http_application(config)
+        http = http_application(config, self._faults)
         publisher = PublisherThread(layer.publisher, config)
         intake = Intake(config, publisher, self._faults)
         node = Node(layer, intake, self._faults)

@@ -1,26 +1,23 @@
 """HTTP in the interface process: Django's own handler where CONFIG["http"] says "inline", else nothing."""
 
-from typing import Any
-
 from channelcelery.conf import LayerConfig
+from channelcelery.interface.bodies import BoundedBodies, HttpApplication
 from channelcelery.interface.events import Receive, Scope, Send
-from channelcelery.interface.faults import logger
+from channelcelery.interface.faults import Faults, logger
 
 __all__ = ["HttpApplication", "http_application"]
 
-#: An ASGI application for connections of type "http".
-HttpApplication = Any
 
-
-def http_application(config: LayerConfig) -> HttpApplication:
+def http_application(config: LayerConfig, faults: Faults) -> HttpApplication:
     """Return what answers HTTP.
 
     Args:
         config: the layer's settings.
+        faults: where requests that were cut off are counted.
     """
     if config.http == "off":
         return _nothing_here
-    return _inline()
+    return BoundedBodies(_inline(), config.body_size, config.body_timeout, faults)
 
 
 def _inline() -> HttpApplication:

@@ -68,6 +68,10 @@ class TestWhatIsRight:
         layer = config(**values)
         assert {key: getattr(layer, key) for key in values} == values | {"allowed_origins": ("a.example",)}
 
+    def test_given_origins_as_in_allowed_hosts_expect_them(self) -> None:
+        hosts = ("*", ".example.com", "a.example", "[::1]", "127.0.0.1")
+        assert config(allowed_origins=hosts).allowed_origins == hosts
+
     def test_it_is_frozen(self) -> None:
         with pytest.raises(FrozenInstanceError):
             config().prefix = "other:"  # type: ignore[misc]
@@ -118,6 +122,10 @@ WRONG_CONFIGS: list[tuple[str, Any, str]] = [
     *[("channel_capacity", value, "write a dict") for value in (5, None, [("a", 1)], {5: 1}, {re.compile(b"a"): 1})],
     *[("channel_capacity", {"a*": value}, "whole number above 0") for value in (0, -1, 1.5, None, True, "5")],
     *[("allowed_origins", value, "write a list of hosts") for value in ("a.example", 5, [5], [None], True, b"a")],
+    *[
+        ("allowed_origins", [value], "hosts only, as in ALLOWED_HOSTS")
+        for value in ("https://a.example", "a.example/", "a.example:443", "[::1]:80", "::1", "*:80")
+    ],
     ("node_expiry", 1.5, "at least twice CONFIG['heartbeat']"),
     ("host", ["redis://h"], "no such key; there are "),
     ("alias", "x", "no such key; there are "),

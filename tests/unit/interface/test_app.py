@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +12,9 @@ from django.urls import path
 
 from channelcelery.exceptions import InvalidChannelLayerError
 from channelcelery.interface.app import InterfaceApplication
+from channelcelery.interface.faults import Faults
 from channelcelery.layers import channel_layers
+from channelcelery.layers.layer import ChannelLayer
 from tests.unit.interface.fakes import FakeServer, accepted, closed, run, until
 
 MEMORY = "channelcelery.layers.InMemoryChannelLayer"
@@ -111,6 +114,33 @@ def test_settings_that_cannot_work_fail_the_start_and_say_why(
     run(main)
 
 
+@pytest.mark.parametrize("mismatch", [False, True])
+def test_the_broker_is_compared_once_off_the_loop_and_another_fails_the_start(
+    monkeypatch: pytest.MonkeyPatch, mismatch: bool
+) -> None:
+    threads: list[int] = []
+
+    def check_broker(layer: ChannelLayer) -> None:
+        threads.append(threading.get_ident())
+        if mismatch:
+            raise InvalidChannelLayerError("default", "CELERY_BROKER_URL", "another broker")
+
+    monkeypatch.setattr(ChannelLayer, "check_broker", check_broker)
+
+    async def main() -> None:
+        lifespan = Lifespan(InterfaceApplication(allow_local=True))
+        answer = await lifespan.tell("startup")
+        assert answer["type"] == f"lifespan.startup.{'failed' if mismatch else 'complete'}"
+        assert ("another broker" in answer.get("message", "")) is mismatch
+        if not mismatch:
+            await lifespan.tell("shutdown")
+        await lifespan.task
+
+    run(main)
+    assert len(threads) == 1
+    assert threads[0] != threading.get_ident()
+
+
 def test_an_alias_that_does_not_exist_is_named() -> None:
     with pytest.raises(KeyError, match="no 'other'"):
         InterfaceApplication("other", allow_local=True).check()
@@ -162,8 +192,8 @@ def test_static_files_are_served_in_debug(settings: Any) -> None:
     settings.INSTALLED_APPS = ["django.contrib.staticfiles", "channelcelery"]
     for debug in (False, True):
         settings.DEBUG = debug
-        found = http_application(make_config(http="inline"))
-        assert isinstance(found, ASGIStaticFilesHandler) is debug
+        found = http_application(make_config(http="inline"), Faults())
+        assert isinstance(found.application, ASGIStaticFilesHandler) is debug
 
 
 def test_a_socket_lives_and_is_closed_at_the_end() -> None:
