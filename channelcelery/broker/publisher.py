@@ -64,6 +64,8 @@ class KombuPublisher:
         self._declared: set[str] = set()
         self._gauges: dict[str, Gauge] = {}
         self._recoverable: tuple[type[BaseException], ...] = (OperationalError, OSError)
+        self._errors: tuple[type[BaseException], ...] = self._recoverable
+        self._until = 0.0
 
     def publish(self, channel: str, items: Sequence[bytes]) -> None:
         """Hand messages to the broker; see `Publisher.publish`."""
@@ -108,8 +110,10 @@ class KombuPublisher:
     def _exclusively(self) -> Iterator[None]:
         if self._pid != os.getpid():
             self._forget()
+        until = time.monotonic() + self._config.publish_timeout
         if not self._lock.acquire(timeout=self._config.publish_timeout):
             raise BrokerUnavailable("another thread has been waiting for it for too long")
+        self._until = until
         try:
             yield
         finally:
@@ -125,9 +129,9 @@ class KombuPublisher:
                 interval_start=0,
                 interval_step=0.05,
                 interval_max=0.5,
-                timeout=self._config.publish_timeout,
+                timeout=max(0.001, self._until - time.monotonic()),  # 0 would mean for ever
             )
-        except self._recoverable as error:
+        except self._errors as error:
             self._disconnect()
             raise BrokerUnavailable(error) from error
 
@@ -188,8 +192,25 @@ class KombuPublisher:
                 OperationalError,
                 OSError,
             )
+            self._errors = (*self._recoverable, *connection.connection_errors, *connection.channel_errors)
+            self._establish(connection)
             self._producer = Producer(connection.channel(), exchange=_DEFAULT_EXCHANGE, auto_declare=False)
         return self._producer
+
+    def _establish(self, connection: Connection) -> None:
+        """Connect, so that nothing on the connection waits for longer than a sender may."""
+        limit = self._config.publish_timeout
+        connection.connect_timeout = limit
+        limits = {"socket_timeout": limit, "socket_connect_timeout": limit}  # Redis
+        connection.transport_options = {**(connection.transport_options or {}), **limits}
+        # each host once: Kombu would wait for seconds between tries, and `_persist` tries again by itself
+        connection.ensure_connection(
+            max_retries=max(0, len(connection.alt) - 1), interval_start=0, interval_step=0, interval_max=0
+        )
+        # AMQP; its option `read_timeout` is overridden wherever an answer is awaited
+        sock = getattr(connection.connection, "sock", None)
+        if sock is not None:
+            sock.settimeout(limit)
 
     def _disconnect(self) -> None:
         producer, self._producer = self._producer, None

@@ -6,6 +6,7 @@ import os
 import random
 import threading
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -78,7 +79,10 @@ def check(board: Board) -> None:
 
 def fork(work: Callable[[], None]) -> int:
     """Do something in a child process, and return its id; its status tells whether it raised."""
-    if pid := os.fork():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # from 3.12 on, where threads of other tests still run
+        pid = os.fork()
+    if pid:
         return pid
     status = 1
     try:
