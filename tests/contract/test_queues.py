@@ -27,15 +27,6 @@ on_servers = pytest.mark.parametrize("broker", ["redis", "amqp"], indirect=True)
 on_rabbitmq = pytest.mark.parametrize("broker", ["amqp"], indirect=True)
 
 
-@pytest.fixture
-def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
-    """A broker with queues of the test's own; a new vhost for each would take half of the time."""
-    server = {"redis": "redis_server_shared", "amqp": "rabbit_shared"}.get(request.param)
-    made = Broker(request.getfixturevalue(server).url if server else "memory://")
-    yield made
-    made.close()
-
-
 def fill(publisher: KombuPublisher, channel: str, most: int = 100_000, size: int = 1) -> int:
     """Publish until the channel is full; return how many messages it took."""
     for sent in range(0, most, size):

@@ -131,6 +131,18 @@ def test_given_plain_tasks_of_the_same_app_then_the_worker_runs_both(setup: Work
     assert sorted(lines) == ["0", "1", "2", "3", "4", "a plain task"]
 
 
+def test_if_a_consumer_always_asks_to_run_later_then_its_message_runs_eleven_times_and_others_go_on(
+    setup: WorkerSetup,
+) -> None:
+    setup.send("later", [{"number": 1}])
+    setup.send_work(5, 0)
+    with setup.worker("prefork", concurrency=1) as worker:
+        worker.wait_for_output("never_ready raised ConsumeLater 11 times on a message of later: dropped")
+        lines = setup.wait_for_lines(16)
+    assert sorted(lines) == [*map(str, range(5)), *["not yet 1"] * 11]
+    assert setup.left("later") == 0
+
+
 def test_if_a_consumer_kills_its_process_then_the_worker_goes_on(setup: WorkerSetup) -> None:
     with setup.worker("prefork", concurrency=1) as worker:
         setup.send("kill", [{"number": 1}])

@@ -5,7 +5,7 @@ import signal
 import time
 
 from channelcelery import Channel, Group, consumer
-from channelcelery.exceptions import DenyConnection, WebsocketCloseException
+from channelcelery.exceptions import ConsumeLater, DenyConnection, WebsocketCloseException
 from channelcelery.message import Message
 
 
@@ -42,6 +42,13 @@ def fail(message: Message) -> None:
     """Send something, then raise."""
     Channel("work").send({"seconds": 0, "number": f"sent by {message['number']}"})
     raise RuntimeError("on purpose")
+
+
+@consumer("later")
+def never_ready(message: Message) -> None:
+    """Write the number down, and ask to run again."""
+    write_down(f"not yet {message['number']}")
+    raise ConsumeLater
 
 
 @consumer("kill")

@@ -1,0 +1,275 @@
+"""How a worker reads its queues: over memory://, Redis and RabbitMQ, whatever lies in them."""
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import pytest
+import redis
+from kombu import Connection
+
+from channelcelery.broker.publisher import queue_name
+from channelcelery.core.backlog import Delivery, Key
+from channelcelery.core.envelope import decode_item, encode_batch
+from channelcelery.worker import sources
+from channelcelery.worker.sources import BUDGET, make_source
+from tests.contract.brokers import Broker, item, items
+from tests.processes import wait_until
+
+on_every_broker = pytest.mark.parametrize("broker", ["memory", "redis", "amqp"], indirect=True)
+on_rabbitmq = pytest.mark.parametrize("broker", ["amqp"], indirect=True)
+
+
+@dataclass
+class Reader:
+    """A source on a connection of its own, and what it handed on.
+
+    Args:
+        broker: where it reads.
+        room: messages of the broker that it may hold at most.
+        seen: ids that an earlier reader acknowledged.
+    """
+
+    broker: Broker
+    room: int = 1_000_000
+    seen: OrderedDict[str, None] = field(default_factory=OrderedDict)
+    received: list[tuple[Key, list[int], Delivery]] = field(default_factory=list)
+    dropped: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.connection: Connection = self.broker.connection()
+        amqp_channel = self.connection.channel()
+        self.source = make_source(amqp_channel, self._receive, self._drop, self._has_room, self.seen)
+
+    def _receive(self, key: Key, found: tuple[bytes, ...], delivery: Delivery) -> None:
+        self.received.append((key, [decode_item(each).content["n"] for each in found], delivery))
+
+    def _drop(self, reason: str) -> None:
+        self.dropped[reason] += 1
+
+    def _has_room(self) -> bool:
+        return len(self.received) < self.room
+
+    def consume(self, *channels: str) -> None:
+        """Start reading some channels of the alias "default"."""
+        self.source.consume({queue_name(self.broker.prefix, name): ("default", name) for name in channels})
+
+    def read(self, enough: Callable[[], bool]) -> None:
+        """Read until a condition holds."""
+
+        def drained() -> bool:
+            self.drain()
+            return enough()
+
+        wait_until(drained, what=f"more to be read than {self.received}, {self.dropped}")
+
+    def drain(self) -> None:
+        """Read what is there."""
+        try:
+            while True:
+                self.connection.drain_events(timeout=0.05)
+        except TimeoutError:
+            return
+
+    def numbers(self, channel: str = "a") -> list[int]:
+        """Return the numbers of a channel's messages, in order."""
+        return [number for key, numbers, _ in self.received if key == ("default", channel) for number in numbers]
+
+    def deliveries(self) -> list[Delivery]:
+        """Return the deliveries in order."""
+        return [delivery for _, _, delivery in self.received]
+
+    def close(self) -> None:
+        """Stop reading and end the connection."""
+        self.source.close()
+        self.connection.release()
+
+
+@pytest.fixture
+def reader(broker: Broker) -> Iterator[Callable[..., Reader]]:
+    """Make a reader of the broker, which is closed at the end."""
+    made: list[Reader] = []
+
+    def make(**options: Any) -> Reader:
+        made.append(Reader(broker, **options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.connection.release()
+
+
+@on_every_broker
+class TestReading:
+    def test_given_messages_of_two_channels_expect_each_in_order_with_its_key(
+        self, broker: Broker, reader: Callable[..., Reader]
+    ) -> None:
+        publisher, reading = broker.publisher(), reader()
+        publisher.publish("a", items(range(100)))
+        reading.consume("a", "b")
+        for number in range(10):
+            publisher.publish("b", [item(number)])
+        reading.read(lambda: len(reading.received) == 12)
+        assert reading.numbers("a") == list(range(100))
+        assert reading.numbers("b") == list(range(10))
+        # what the broker keeps no record of is the worker's from the start
+        assert {delivery.owned for delivery in reading.deliveries()} == {not broker.url.startswith("amqp")}
+
+    def test_given_garbage_expect_it_counted_logged_and_gone_and_the_rest_read(
+        self, broker: Broker, reader: Callable[..., Reader], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        publisher = broker.publisher()
+        publisher.publish("a", [item(1)])
+        with broker.connection() as connection:
+            publish = partial(connection.Producer().publish, exchange="", routing_key=f"{broker.prefix}a")
+            for body in (b"", b"\xff\x00garbage", b"\x93\x01\x02\x03", encode_batch("b", [item(7)])):
+                publish(body, content_type="application/x-anything", content_encoding="binary")
+            publish({"a": 1}, serializer="json")
+            publish(b"text", content_type="text/plain", content_encoding="no-such-encoding")
+            compressed = {"compression": "application/x-bz2"}
+            publish(b"x", content_type="text/plain", content_encoding="binary", headers=compressed)
+        publisher.publish("a", [item(2)])
+        reading = reader()
+        reading.consume("a")
+        reading.read(lambda: reading.numbers() == [1, 2] and reading.dropped["unreadable"] == 7)
+        assert caplog.text.count("cannot be read and is dropped") == 7
+        reading.source.acknowledge(reading.deliveries())
+        reading.close()
+        assert broker.batches("a", 0) == []
+
+    def test_if_it_is_stopped_then_it_takes_nothing_more(self, broker: Broker, reader: Callable[..., Reader]) -> None:
+        publisher, reading = broker.publisher(), reader()
+        reading.consume("a")
+        publisher.publish("a", [item(1)])
+        reading.read(lambda: reading.numbers() == [1])
+        reading.source.acknowledge(reading.deliveries())
+        reading.source.close()
+        publisher.publish("a", [item(2)])
+        broker.wait_for_depth(publisher, "a", 1)
+        reading.drain()
+        assert reading.numbers() == [1]
+        assert broker.numbers("a", 1) == [2]
+
+
+@pytest.mark.parametrize("broker", ["memory", "redis"], indirect=True)
+class TestRoom:
+    def test_expect_no_message_taken_for_which_there_is_none(
+        self, broker: Broker, reader: Callable[..., Reader]
+    ) -> None:
+        publisher, reading = broker.publisher(), reader(room=3)
+        for number in range(10):
+            publisher.publish("a", [item(number)])
+        reading.consume("a")
+        reading.read(lambda: len(reading.received) >= 3)
+        reading.drain()
+        assert reading.numbers() == [0, 1, 2]
+        assert publisher.depth("a") == 7
+        reading.room = 8
+        reading.read(lambda: len(reading.received) >= 8)
+        reading.drain()
+        assert reading.numbers() == list(range(8))
+        assert publisher.depth("a") == 2
+
+
+@on_rabbitmq
+class TestAcknowledging:
+    def test_given_two_queues_expect_each_to_send_its_share_of_the_budget_until_some_are_acknowledged(
+        self, broker: Broker, reader: Callable[..., Reader]
+    ) -> None:
+        publisher, reading, share = broker.publisher(), reader(), BUDGET // 2
+        for channel in ("a", "b"):
+            for number in range(BUDGET):
+                publisher.publish(channel, [item(number)])
+        reading.consume("a", "b")
+        reading.read(lambda: len(reading.received) >= 2 * share)
+        reading.drain()
+        assert reading.numbers("a") == reading.numbers("b") == list(range(share))
+        reading.source.acknowledge(reading.deliveries()[:5])
+        reading.read(lambda: len(reading.received) >= 2 * share + 5)
+        reading.drain()
+        assert len(reading.received) == 2 * share + 5
+
+    def test_if_it_ends_then_what_was_not_acknowledged_is_back_in_order(
+        self, broker: Broker, reader: Callable[..., Reader]
+    ) -> None:
+        publisher, reading = broker.publisher(), reader()
+        for number in range(6):
+            publisher.publish("a", [item(number)])
+        reading.consume("a")
+        reading.read(lambda: len(reading.received) == 6)
+        reading.source.acknowledge([reading.deliveries()[at] for at in (0, 1, 4)])
+        reading.source.close()
+        assert broker.numbers("a", 3) == [2, 3, 5]
+
+    def test_given_an_acknowledgement_that_was_lost_expect_the_message_not_read_again(
+        self, broker: Broker, reader: Callable[..., Reader]
+    ) -> None:
+        publisher, first = broker.publisher(), reader()
+        for number in range(3):
+            publisher.publish("a", [item(number)])
+        first.consume("a")
+        first.read(lambda: len(first.received) == 3)
+        lost = first.deliveries()[1]
+        # the connection is gone before the acknowledgement
+        first.connection.collect()
+        first.source.acknowledge([lost])
+        second = reader(seen=first.seen)
+        second.consume("a")
+        second.read(lambda: len(second.received) == 2)
+        second.drain()
+        assert second.numbers() == [0, 2]
+        second.close()
+        assert broker.numbers("a", 2) == [0, 2]
+
+    def test_given_a_message_that_looks_like_an_acknowledged_one_but_is_new_expect_it_read(
+        self, broker: Broker, reader: Callable[..., Reader]
+    ) -> None:
+        reading = reader(seen=OrderedDict(known=None))
+        reading.consume("a")
+        with broker.connection() as connection:
+            body = encode_batch("a", [item(1)])
+            publish = partial(connection.Producer().publish, body, exchange="", routing_key=f"{broker.prefix}a")
+            publish(message_id="known", content_type="application/x-anything", content_encoding="binary")
+        reading.read(lambda: reading.numbers() == [1])
+
+    def test_it_remembers_a_bounded_number_of_acknowledged_ones_the_latest(
+        self, broker: Broker, reader: Callable[..., Reader], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sources, "REMEMBERED", 3)
+        publisher, reading = broker.publisher(), reader()
+        for number in range(5):
+            publisher.publish("a", [item(number)])
+        reading.consume("a")
+        reading.read(lambda: len(reading.received) == 5)
+        for delivery in reading.deliveries():
+            reading.source.acknowledge([delivery])
+        assert list(reading.seen) == [delivery.message_id for delivery in reading.deliveries()[2:]]
+
+    def test_given_a_message_that_came_by_an_exchange_expect_it_dropped_and_the_rest_read(
+        self, broker: Broker, reader: Callable[..., Reader]
+    ) -> None:
+        reading = reader()
+        reading.consume("a")
+        with broker.connection() as connection, connection.channel() as amqp_channel:
+            amqp_channel.queue_bind(f"{broker.prefix}a", "amq.topic", "other.#")
+            connection.Producer().publish({"a": 1}, exchange="amq.topic", routing_key="other.key")
+        broker.publisher().publish("a", [item(1)])
+        reading.read(lambda: reading.numbers() == [1] and reading.dropped == {"unreadable": 1})
+
+
+def test_given_an_entry_in_redis_that_kombu_did_not_write_expect_it_dropped_and_the_rest_read(
+    redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker = Broker(redis_url)
+    reading = Reader(broker)
+    with redis.Redis.from_url(redis_url) as client:
+        for entry in (b"garbage", b"\xff", b"[]", b"{}", b'{"body": 5}', b"null", b'{"body": "x", "properties": {}}'):
+            client.lpush(f"{broker.prefix}a", entry)
+    broker.publisher().publish("a", [item(1)])
+    reading.consume("a")
+    reading.read(lambda: reading.numbers() == [1] and reading.dropped["unreadable"] == 7)
+    assert caplog.text.count("cannot be read and is dropped") == 7
+    reading.close()
+    broker.close()
