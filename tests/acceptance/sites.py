@@ -10,7 +10,8 @@ from pathlib import Path
 
 from websockets.sync.client import ClientConnection, connect
 
-from tests.servers import LOOPBACK, Process, free_port, is_listening, wait_until
+from tests.processes import is_listening
+from tests.servers import LOOPBACK, Process, free_port, wait_until
 
 __all__ = ["BIN", "ROOT", "Site", "open_socket", "program"]
 

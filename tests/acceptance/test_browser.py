@@ -150,3 +150,24 @@ def test_given_text_and_bytes_expect_the_echo_page_to_show_both(browser: "Browse
         expect(page.locator("#echoes .what")).to_have_text(["Hällo, worker"] * 2)
         expect(page.locator("#last")).to_contain_text("ms")
         expect(page.locator("#count")).to_have_text("2")
+
+
+def test_given_a_site_that_comes_back_expect_pages_to_come_back_by_themselves(
+    browser: "Browser", memory_site: Site
+) -> None:
+    """Expect the page to say that it is offline, to keep what was written, and to chat again without a reload."""
+    from playwright.sync_api import expect
+
+    with browser.new_context(base_url=memory_site.url) as context:
+        page = context.new_page()
+        with memory_site.demo():
+            enter(page, "Ann", "lobby")
+        expect(page.locator("#connection")).to_have_text("Offline, trying again…", timeout=SOON)
+        say(page, "Is anybody there?")
+        expect(page.get_by_role("alert")).to_contain_text("You are offline")
+        expect(page.get_by_label("Message", exact=True)).to_have_value("Is anybody there?")
+        with memory_site.demo():
+            expect(page.locator("#connection")).to_have_text("Connected", timeout=2 * SOON)
+            expect(page.locator("#people .person")).to_have_text(["Ann"], timeout=2 * SOON)
+            page.keyboard.press("Enter")
+            expect_talk(page, ("Ann", "Is anybody there?"))

@@ -12,7 +12,8 @@ import pytest
 
 from tests.acceptance.copies import copy_of_the_repository
 from tests.acceptance.sites import ROOT, open_socket, program, wait_for_worker
-from tests.servers import LOOPBACK, Process, free_port, is_listening, wait_until
+from tests.processes import is_listening
+from tests.servers import LOOPBACK, Process, free_port, wait_until
 
 PROJECT = {
     "shop/__init__.py": "",
