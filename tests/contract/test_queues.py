@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import redis
@@ -286,8 +287,16 @@ def frozen(server: RedisServer | RabbitServer) -> Iterator[None]:
     """Let a server keep its connections and answer nothing."""
     assert server.process is not None
     server.process.signal_group(signal.SIGSTOP)
+    # each of its threads stops when it notices
+    tasks = Path(f"/proc/{server.process.pid}/task")
+    wait_until(lambda: all(state(task) == "T" for task in tasks.iterdir()), what="the server to stop")
     yield
     server.process.signal_group(signal.SIGCONT)
+
+
+def state(task: Path) -> str:
+    """Return the letter that the kernel gives for what a thread does (proc(5))."""
+    return (task / "stat").read_text().rpartition(")")[2].split()[0]
 
 
 def fails_in_time(call: Callable[[], object]) -> None:
