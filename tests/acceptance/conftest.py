@@ -1,7 +1,6 @@
 """Fixtures for tests that run the example site."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,20 +29,6 @@ def memory_site(database: Path) -> Site:
 
 
 @pytest.fixture
-def demo_site(memory_site: Site) -> Iterator[Site]:
-    """The example site in one process, in memory."""
-    with memory_site.demo():
-        yield memory_site
-
-
-@pytest.fixture
 def shared_site(database: Path, broker_url: str, redis_url: str) -> Site:
     """The example site on a broker (once Redis, once RabbitMQ) and Redis, not yet started."""
     return Site(database.parent, broker=broker_url, layer=redis_url)
-
-
-@pytest.fixture
-def production_site(shared_site: Site) -> Iterator[Site]:
-    """The example site as interface and worker, once with Redis as its broker and once with RabbitMQ."""
-    with shared_site.production():
-        yield shared_site

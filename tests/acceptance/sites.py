@@ -13,7 +13,7 @@ from websockets.sync.client import ClientConnection, connect
 from tests.processes import is_listening
 from tests.servers import LOOPBACK, Process, free_port, wait_until
 
-__all__ = ["BIN", "ROOT", "Site", "open_socket", "program"]
+__all__ = ["BIN", "ROOT", "Site", "open_socket", "program", "wait_for_worker"]
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 #: The programs of the environment in which the tests run.
