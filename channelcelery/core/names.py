@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from channelcelery.exceptions import InvalidName
 
 __all__ = [
+    "HTTP_PREFIX",
     "MAX_LENGTH",
     "ReplyAddress",
     "check_channel_name",
@@ -16,6 +17,8 @@ __all__ = [
 ]
 
 MAX_LENGTH = 99
+#: What the token of an HTTP request begins with; those of sockets hold no dot.
+HTTP_PREFIX = "http."
 _RULE = f"ASCII letters, digits, '-', '_' and '.', 1 to {MAX_LENGTH} characters"
 _GROUP = re.compile(r"[A-Za-z0-9._-]{1,99}")
 _CHANNEL = re.compile(r"[A-Za-z0-9._-]+(?:[?!][A-Za-z0-9._-]+)?")
@@ -33,9 +36,18 @@ class ReplyAddress:
     node: str
     token: str
 
-    def channel(self, prefix: str = "websocket.send") -> str:
-        """Return the reply channel's name."""
-        return f"{prefix}!{self.node}.{self.token}"
+    @property
+    def is_http(self) -> bool:
+        """Whether the connection is an HTTP request and not a socket."""
+        return self.token.startswith(HTTP_PREFIX)
+
+    def channel(self) -> str:
+        """Return the reply channel's name (items 95 and 114)."""
+        return f"{'http.response' if self.is_http else 'websocket.send'}!{self.node}.{self.token}"
+
+    def body_channel(self) -> str:
+        """Return the name of the channel that a request's body comes by (item 91)."""
+        return f"http.request.body?{self.node}.{self.token}"
 
 
 def _as_text(kind: str, name: object) -> str:

@@ -111,11 +111,18 @@ class TestNormalChannelNames:
 class TestReplyAddress:
     @given(st.text("aZ0-_", min_size=1, max_size=12), st.text("aZ0-_", min_size=1, max_size=24))
     def test_given_an_address_expect_it_back_from_its_name(self, node: str, token: str) -> None:
-        address = names.ReplyAddress(node, token)
-        for prefix in ("websocket.send", "http.response"):
-            channel = address.channel(prefix)
+        for kind, begins in (("", "websocket.send!"), (names.HTTP_PREFIX, "http.response!")):
+            address = names.ReplyAddress(node, kind + token)
+            channel = address.channel()
+            assert channel.startswith(begins)
             assert names.check_channel_name(channel) == channel
             assert names.reply_address(channel) == address
+
+    # item 95
+    def test_given_the_address_of_a_request_expect_the_name_of_its_body_channel(self) -> None:
+        address = names.ReplyAddress("node", names.HTTP_PREFIX + "token")
+        assert address.is_http
+        assert address.body_channel() == "http.request.body?node.http.token"
 
     @pytest.mark.parametrize("name", ["chat", "http.request.body?a.b", "a!b", "a!.b", "a!b.", "a!."])
     def test_given_a_name_that_no_interface_makes_expect_an_error(self, name: str) -> None:
