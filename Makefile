@@ -1,5 +1,6 @@
 # make demo          the example site on http://127.0.0.1:8000, in one process, nothing else to install
 # make test          every test; installs the servers they need where it may
+# make test-all      the same under every supported Python and Django that this machine can run
 # make lint types    style and types
 # make bench         the figures
 # make up            the production shape on this machine: Redis, RabbitMQ, interface, worker
@@ -12,6 +13,8 @@ VENV ?= .venv
 PORT ?= 8000
 # More arguments for pytest: make test PYTEST_ARGS="tests/unit -k names"
 PYTEST_ARGS ?=
+# Arguments for tox: make test-all TOX_ARGS="-e py313-django6"
+TOX_ARGS ?=
 # Arguments for the figures: make bench BENCH_ARGS=--quick
 BENCH_ARGS ?=
 
@@ -25,7 +28,7 @@ manage := $(bin)/python example_site/manage.py
 # The demo runs in memory, whatever the caller's shell says about brokers.
 in_memory := env -u CELERY_BROKER_URL -u CHANNEL_LAYER_URL
 
-.PHONY: demo test lint types bench up clean
+.PHONY: demo test test-all lint types bench up clean
 .DEFAULT_GOAL := demo
 
 $(bin)/python:
@@ -53,6 +56,12 @@ test: $(VENV)/.installed-for-development
 	@sh scripts/test-needs
 	@$(bin)/python -m pytest $(PYTEST_ARGS)
 
+# The Pythons of pyenv are found too: its commands on the PATH run only those that a setting names.
+pyenv_pythons = $(wildcard $(addsuffix /versions/3.1[1-9].*/bin/python,$(shell pyenv root 2>/dev/null)))
+test-all: $(VENV)/.installed-for-development
+	@sh scripts/test-needs
+	@$(bin)/tox run $(if $(pyenv_pythons),--discover $(pyenv_pythons)) $(TOX_ARGS) -- $(PYTEST_ARGS)
+
 lint: $(VENV)/.installed-for-development
 	@$(bin)/ruff check .
 	@$(bin)/ruff format --check .
@@ -78,5 +87,5 @@ up: $(VENV)/.installed-for-development
 	@trap : INT; $(bin)/honcho start || [ $$? -eq 130 ]
 
 clean:
-	rm -rf .demo .up build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .demo .up .tox build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +

@@ -1,5 +1,6 @@
 """CHANNEL_LAYERS (items 42 to 45 and 52; section 0, item 7): right is frozen, wrong names alias, key and mend."""
 
+import inspect
 import re
 from dataclasses import FrozenInstanceError, fields
 from typing import Any
@@ -77,7 +78,7 @@ class TestWhatIsRight:
             config().prefix = "other:"  # type: ignore[misc]
 
     def test_every_field_is_documented(self) -> None:
-        documented = set(re.findall(r"^        (\w+): ", LayerConfig.__doc__ or "", re.MULTILINE))
+        documented = set(re.findall(r"^    (\w+): ", inspect.cleandoc(LayerConfig.__doc__ or ""), re.MULTILINE))
         assert documented == {field.name for field in fields(LayerConfig)}
 
 
