@@ -8,6 +8,7 @@ ChannelCeleryError
 ├── InvalidChannelLayerError (ValueError)      CHANNEL_LAYERS is wrong
 ├── ChannelFull                                a channel is at its capacity
 ├── BrokerUnavailable                          the broker did not take a message in time
+│   └── BrokerUnanswered                       it may have taken it, but did not say so
 ├── LayerUnavailable                           Redis did not take a reply, a group send or a membership
 ├── ConsumeLater                               raised by a consumer: run this message again, later
 ├── DenyConnection                             raised by a connect consumer: refuse the socket
@@ -21,6 +22,7 @@ from collections.abc import Sequence
 from typing import Any
 
 __all__ = [
+    "BrokerUnanswered",
     "BrokerUnavailable",
     "ChannelCeleryError",
     "ChannelFull",
@@ -125,6 +127,16 @@ class BrokerUnavailable(ChannelCeleryError):
             f"the broker did not take the message: {reason}. Is CELERY_BROKER_URL right and the broker up?"
         )
         self.reason = reason
+
+
+class BrokerUnanswered(BrokerUnavailable):
+    """The broker was sent a message and did not answer within the time limit; it may have it or get it yet.
+
+    A message without guarantees is then not sent again, since nothing may run twice.
+
+    Args:
+        reason: what the broker's client said.
+    """
 
 
 class LayerUnavailable(ChannelCeleryError):

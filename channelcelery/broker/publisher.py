@@ -20,7 +20,7 @@ from channelcelery.conf import LayerConfig
 from channelcelery.core.batches import cut
 from channelcelery.core.capacity import Gauge
 from channelcelery.core.envelope import encode_batch
-from channelcelery.exceptions import BrokerUnavailable, ChannelFull
+from channelcelery.exceptions import BrokerUnanswered, BrokerUnavailable, ChannelFull
 
 __all__ = ["CONTENT_TYPE", "KombuPublisher", "declare", "queue_name"]
 
@@ -65,6 +65,7 @@ class KombuPublisher:
         self._gauges: dict[str, Gauge] = {}
         self._recoverable: tuple[type[BaseException], ...] = (OperationalError, OSError)
         self._errors: tuple[type[BaseException], ...] = self._recoverable
+        self._no_answer: tuple[type[BaseException], ...] = ()
         self._until = 0.0
 
     def publish(self, channel: str, items: Sequence[bytes]) -> None:
@@ -131,6 +132,9 @@ class KombuPublisher:
                 interval_max=0.5,
                 timeout=max(0.001, self._until - time.monotonic()),  # 0 would mean for ever
             )
+        except BrokerUnanswered:
+            self._disconnect()
+            raise
         except self._errors as error:
             self._disconnect()
             raise BrokerUnavailable(error) from error
@@ -142,16 +146,20 @@ class KombuPublisher:
 
     def _send(self, queue: str, body: bytes) -> None:
         self._declared_on(queue)
-        self._connected().publish(
-            body,
-            exchange="",  # the default exchange: on Redis any other costs a lookup for each message
-            routing_key=queue,
-            content_type=CONTENT_TYPE,
-            content_encoding="binary",
-            delivery_mode=1,
-            expiration=self._config.expiry,
-            message_id=secrets.token_hex(8),
-        )
+        producer = self._connected()
+        try:
+            producer.publish(
+                body,
+                exchange="",  # the default exchange: on Redis any other costs a lookup for each message
+                routing_key=queue,
+                content_type=CONTENT_TYPE,
+                content_encoding="binary",
+                delivery_mode=1,
+                expiration=self._config.expiry,
+                message_id=secrets.token_hex(8),
+            )
+        except self._no_answer as error:
+            raise BrokerUnanswered(error) from error
 
     def _depth(self, queue: str) -> int:
         try:
@@ -193,6 +201,7 @@ class KombuPublisher:
                 OSError,
             )
             self._errors = (*self._recoverable, *connection.connection_errors, *connection.channel_errors)
+            self._no_answer = _no_answer_of(connection)
             self._establish(connection)
             self._producer = Producer(connection.channel(), exchange=_DEFAULT_EXCHANGE, auto_declare=False)
         return self._producer
@@ -217,3 +226,15 @@ class KombuPublisher:
         self._declared.clear()
         if producer is not None and producer.connection is not None:
             producer.connection.collect()
+
+
+def _no_answer_of(connection: Connection) -> tuple[type[BaseException], ...]:
+    """Return the errors that leave open whether a message was taken.
+
+    AMQP has none: nobody answers a message, and one that could not be written to its end does not exist for the broker.
+    """
+    if connection.transport.driver_type != "redis":
+        return ()
+    from redis.exceptions import TimeoutError as RedisTimeout
+
+    return (RedisTimeout,)

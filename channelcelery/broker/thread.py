@@ -5,12 +5,13 @@ import queue
 import threading
 import time
 from collections import Counter, deque
+from collections.abc import Sequence
 
 from channelcelery.conf import LayerConfig
 from channelcelery.core.batches import cut
 from channelcelery.core.bursts import Bursts
 from channelcelery.core.envelope import decode_item
-from channelcelery.exceptions import BrokerUnavailable, ChannelFull
+from channelcelery.exceptions import BrokerUnanswered, BrokerUnavailable, ChannelFull
 from channelcelery.layers.base import Publisher
 
 __all__ = ["PublisherThread"]
@@ -111,7 +112,7 @@ class PublisherThread:
         try:
             # one broker message at a time: after a failure it is clear what was sent
             for batch in cut(list(items)):
-                self._publisher.publish(channel, batch)
+                self._publish_once(channel, batch)
                 for _ in batch:
                     items.popleft()
                 self._ended += len(batch)
@@ -127,6 +128,14 @@ class PublisherThread:
         else:
             self._full.discard(channel)
             del self._waiting[channel]
+
+    def _publish_once(self, channel: str, batch: Sequence[bytes]) -> None:
+        try:
+            self._publisher.publish(channel, batch)
+        except BrokerUnanswered as error:
+            # the broker may have them: they count as lost rather than run twice
+            self.dropped["broker_unanswered"] += len(batch)
+            self._log("broker_unanswered", "%d messages for %s may be lost: %s", len(batch), channel, error)
 
     def _log(self, kind: str, text: str, *args: object, exc_info: bool = False) -> None:
         if (silent := self._bursts.hit(kind, time.monotonic())) is not None:

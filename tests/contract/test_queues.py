@@ -17,7 +17,7 @@ from channelcelery.broker.publisher import KombuPublisher
 from channelcelery.core.batches import MAX_BATCH
 from channelcelery.core.capacity import SAMPLE_INTERVAL
 from channelcelery.core.envelope import decode_item, encode_content, encode_item
-from channelcelery.exceptions import BrokerUnavailable, ChannelFull
+from channelcelery.exceptions import BrokerUnanswered, BrokerUnavailable, ChannelFull
 from tests.contract.brokers import NEVER, Broker, in_child, item, items, wait_for_child
 from tests.processes import wait_until
 from tests.servers import RabbitServer, RedisServer
@@ -279,6 +279,20 @@ def test_if_the_broker_is_killed_started_again_or_frozen_expect_an_error_in_time
     for publisher in (active, idle):
         publisher.publish("a", [item(7)])
     assert broker.numbers("a", 2) == [7, 7]
+    broker.close()
+
+
+def test_if_redis_hangs_while_it_is_sent_a_message_expect_it_once(new_redis: Callable[..., RedisServer]) -> None:
+    """Given a sender that knows how full the channel is, so that it sends without asking first."""
+    server = new_redis()
+    broker = Broker(server.url)
+    publisher = broker.publisher(publish_timeout=0.5)
+    publisher.publish("a", [item(1)])
+    with frozen(server), pytest.raises(BrokerUnanswered):
+        publisher.publish("a", [item(2)])
+    publisher.publish("a", [item(3)])
+    assert broker.numbers("a", 3) == [1, 2, 3]
+    assert publisher.depth("a") == 0
     broker.close()
 
 

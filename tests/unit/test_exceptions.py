@@ -10,6 +10,7 @@ import pytest
 
 from channelcelery import exceptions
 from channelcelery.exceptions import (
+    BrokerUnanswered,
     BrokerUnavailable,
     ChannelCeleryError,
     ChannelFull,
@@ -42,6 +43,7 @@ ERRORS: list[tuple[ChannelCeleryError, dict[str, Any], list[str]]] = [
         ["CHANNEL_LAYERS['default']", "CONFIG['hosts']", "write a list"],
     ),
     (ChannelFull(["a", "b"]), {"channels": ("a", "b")}, ["a, b", "capacity"]),
+    (BrokerUnanswered("timed out"), {"reason": "timed out"}, ["timed out", "CELERY_BROKER_URL"]),
     (BrokerUnavailable("refused"), {"reason": "refused"}, ["refused", "CELERY_BROKER_URL"]),
     (LayerUnavailable("refused"), {"reason": "refused"}, ["refused", "CONFIG['hosts']"]),
     (ConsumeLater(), {}, []),

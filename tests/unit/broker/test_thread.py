@@ -12,7 +12,7 @@ from channelcelery.broker.thread import PublisherThread
 from channelcelery.conf import layer_config
 from channelcelery.core.batches import MAX_BATCH
 from channelcelery.core.envelope import encode_content, encode_item
-from channelcelery.exceptions import BrokerUnavailable, ChannelFull
+from channelcelery.exceptions import BrokerUnanswered, BrokerUnavailable, ChannelFull
 from tests.processes import wait_until
 from tests.unit.broker.publishers import GatedPublisher
 
@@ -271,3 +271,16 @@ class TestStop:
         thread.stop(10)
         assert publisher.closed
         assert publisher.published == []
+
+
+class TestNoAnswer:
+    def test_if_the_broker_may_have_a_batch_expect_it_counted_and_not_sent_again(
+        self, publisher: GatedPublisher, thread: PublisherThread
+    ) -> None:
+        publisher.errors["a"] = BrokerUnanswered("timed out")
+        offer(thread, range(3))
+        wait_until(lambda: not thread.waiting, what="the thread to let go of them")
+        assert thread.dropped == Counter(broker_unanswered=3)
+        del publisher.errors["a"]
+        offer(thread, range(3, 5))
+        publisher.wait_for("a", [3, 4])
