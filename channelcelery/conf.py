@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from fnmatch import translate
 from typing import Any
 from urllib.parse import urlsplit
@@ -34,8 +34,10 @@ class LayerConfig:
         kind: "redis" or "memory".
         routing: ROUTING as given, or None.
         hosts: URLs of the layer's Redis servers.
+        connection_kwargs: more arguments for the clients of these servers, as redis-py has them (item 52).
         prefix: what every queue and every Redis key begins with.
         expiry: seconds after which an unread message is dropped.
+        group_expiry: seconds that a socket stays in a group after it was last added (item 58).
         capacity: messages that wait on a normal channel at most.
         channel_capacity: pairs of a compiled pattern and a capacity; the first that matches counts (item 52).
         delay_capacity: delayed messages that wait on one Redis at most.
@@ -48,6 +50,7 @@ class LayerConfig:
         implicit_accept: a connect consumer that returned and answered nothing accepts (section 0, item 1).
         allowed_origins: hosts that a browser's Origin may name, as in ALLOWED_HOSTS; None means ALLOWED_HOSTS.
         connect_timeout: seconds for a consumer to answer a handshake.
+        connection_lifetime: seconds after which a socket is closed, whoever uses it (item 59).
         ping_interval: seconds between pings of a socket.
         ping_timeout: seconds for a socket to answer a ping.
         frame_size: bytes of the largest message taken from a socket.
@@ -63,8 +66,10 @@ class LayerConfig:
     kind: str
     routing: Any = None
     hosts: tuple[str, ...] = ()
+    connection_kwargs: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
     prefix: str = "cc:"
     expiry: float = 60.0
+    group_expiry: float = 86_400.0
     capacity: int = 10_000
     channel_capacity: tuple[tuple[re.Pattern[str], int], ...] = ()
     delay_capacity: int = 100_000
@@ -77,6 +82,7 @@ class LayerConfig:
     implicit_accept: bool = True
     allowed_origins: tuple[str, ...] | None = None
     connect_timeout: float = 5.0
+    connection_lifetime: float = 86_400.0
     ping_interval: float = 20.0
     ping_timeout: float = 20.0
     frame_size: int = _MIB
@@ -97,6 +103,12 @@ class LayerConfig:
 
 _IN_ENTRY = {"BACKEND", "CONFIG", "ROUTING", "TEST_CONFIG"}
 _NOT_IN_CONFIG = {"alias", "kind", "routing"}
+
+#: Keys of Channels 1.x that cannot be obeyed, which must not be overlooked.
+_NOT_THERE = {
+    "symmetric_encryption_keys": "messages are not encrypted. Leave it out, and let TLS protect them on the way: "
+    "rediss:// in CONFIG['hosts'], amqps:// or rediss:// in CELERY_BROKER_URL",
+}
 
 #: More seconds, bytes or messages than this are a slip, and arithmetic with them would end beyond 64 bits.
 _MOST = 10**12
@@ -131,6 +143,8 @@ def layer_config(alias: str, settings: Mapping[str, Any]) -> LayerConfig:
     config = {} if config is None else config
     if not isinstance(config, Mapping):
         raise InvalidChannelLayerError(alias, "CONFIG", "it must be a dict")
+    for key in config.keys() & _NOT_THERE.keys():
+        raise _wrong(alias, key, _NOT_THERE[key])
     known = {f.name for f in fields(LayerConfig)} - _NOT_IN_CONFIG
     if unknown := sorted(str(key) for key in config.keys() - known):
         raise InvalidChannelLayerError(
@@ -197,6 +211,14 @@ def _url_of(host: Any) -> str | None:
     return f"redis://[{name}]:{port}/0" if ":" in name else f"redis://{name}:{port}/0"
 
 
+def _read_connection_kwargs(alias: str, key: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+        raise _wrong(alias, key, "write a dict of arguments for redis-py's connections, such as {'username': 'chat'}")
+    if fixed := sorted(value.keys() & _FIXED_ARGUMENTS):
+        raise _wrong(alias, key, f"{fixed[0]!r} cannot be chosen, the layer depends on its own")
+    return dict(value)
+
+
 def _read_prefix(alias: str, key: str, value: Any) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9._:-]{1,40}", value):
         raise _wrong(alias, key, f"write 1 to 40 letters, digits, '.', '_', ':' or '-', not {value!r}")
@@ -235,8 +257,23 @@ def _read_origins(alias: str, key: str, value: Any) -> tuple[str, ...] | None:
     return tuple(value)
 
 
+#: Arguments of redis-py's connections that `layers.redis_clients` sets itself.
+_FIXED_ARGUMENTS = frozenset(
+    {
+        "decode_responses",
+        "encoding",
+        "max_connections",
+        "protocol",
+        "retry",
+        "retry_on_error",
+        "socket_timeout",
+        "timeout",
+    }
+)
+
 _READERS: Mapping[str, Callable[[str, str, Any], Any]] = {
     "hosts": _read_hosts,
+    "connection_kwargs": _read_connection_kwargs,
     "prefix": _read_prefix,
     "channel_capacity": _read_channel_capacity,
     "http": _read_http,

@@ -2,10 +2,9 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 __all__ = ["Changes", "Memberships"]
-
-_NOBODY: frozenset[str] = frozenset()
 
 
 class Memberships:
@@ -15,28 +14,57 @@ class Memberships:
 
     def __init__(self) -> None:
         self._groups: dict[str, set[str]] = {}
-        self._members: dict[str, set[str]] = {}
+        # when each was added, the one that was not for the longest time first
+        self._members: dict[str, dict[str, float]] = {}
 
-    def join(self, group: str, token: str) -> None:
-        """Make a connection a member; joining twice changes nothing (Channels 1.x, item 29)."""
-        self._members.setdefault(group, set()).add(token)
+    def join(self, group: str, token: str, now: float) -> None:
+        """Make a connection a member; joining again renews it (Channels 1.x, items 29 and 58).
+
+        Args:
+            group: the group's name.
+            token: the connection.
+            now: a monotonic time in seconds.
+        """
+        members = self._members.setdefault(group, {})
+        members.pop(token, None)
+        members[token] = now
         self._groups.setdefault(token, set()).add(group)
 
     def leave(self, group: str, token: str) -> None:
         """End a membership; one that does not exist changes nothing."""
-        _discard(self._members, group, token)
-        _discard(self._groups, token, group)
+        members = self._members.get(group, {})
+        members.pop(token, None)
+        if not members:
+            self._members.pop(group, None)
+        groups = self._groups.get(token, set())
+        groups.discard(group)
+        if not groups:
+            self._groups.pop(token, None)
+
+    def expired(self, before: float, limit: int) -> list[tuple[str, str]]:
+        """Return (group, token) memberships that were last renewed before a time; they end when someone ends them.
+
+        Args:
+            before: a monotonic time in seconds.
+            limit: how many at most.
+        """
+        found: list[tuple[str, str]] = []
+        for group, members in self._members.items():
+            found += ((group, token) for token, _ in takewhile(lambda pair: pair[1] < before, members.items()))
+            if len(found) >= limit:
+                break
+        return found[:limit]
 
     def remove(self, token: str) -> tuple[str, ...]:
         """End every membership of a connection and return the groups it was in."""
-        groups = tuple(self._groups.pop(token, ()))
+        groups = tuple(self._groups.get(token, ()))
         for group in groups:
-            _discard(self._members, group, token)
+            self.leave(group, token)
         return groups
 
     def members(self, group: str) -> Collection[str]:
         """Return the connections in a group: a live view, to be copied by who changes memberships meanwhile."""
-        return self._members.get(group, _NOBODY)
+        return self._members.get(group, {}).keys()
 
     def snapshot(self) -> dict[str, tuple[str, ...]]:
         """Return group -> members, as of now."""
@@ -46,13 +74,6 @@ class Memberships:
         """Forget every membership."""
         self._groups.clear()
         self._members.clear()
-
-
-def _discard(index: dict[str, set[str]], key: str, value: str) -> None:
-    if (values := index.get(key)) is not None:
-        values.discard(value)
-        if not values:
-            del index[key]
 
 
 @dataclass(slots=True)

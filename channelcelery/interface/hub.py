@@ -5,6 +5,7 @@ loop, and nothing in it waits.
 """
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
@@ -18,6 +19,8 @@ __all__ = ["Hub", "LocalSocket"]
 
 #: Sockets written to before a fan-out lets others have a turn.
 _SLICE = 256
+#: Memberships that are ended in one go.
+_EXPIRED_AT_ONCE = 500
 
 
 class LocalSocket(Protocol):
@@ -45,7 +48,7 @@ class LocalSocket(Protocol):
         """Close or refuse it; quietly, if another process tells consumers that it ended."""
 
     def sweep(self) -> None:
-        """End the connection if its client holds it up."""
+        """End the connection if it is too old, or its client holds it up."""
 
     def end(self) -> None:
         """Let go of it, whatever its server and client still wait for."""
@@ -57,12 +60,14 @@ class Hub:
     Args:
         faults: where what cannot be delivered is counted.
         changed: called after every change that Redis has to be told of.
+        group_expiry: seconds that a membership lasts unless it is renewed.
     """
 
-    def __init__(self, faults: Faults, changed: Callable[[], None]) -> None:
+    def __init__(self, faults: Faults, changed: Callable[[], None], group_expiry: float = float("inf")) -> None:
         self.changes = Changes()
         self._faults = faults
         self._changed = changed
+        self._group_expiry = group_expiry
         self._sockets: dict[str, LocalSocket] = {}
         self._memberships = Memberships()
 
@@ -88,6 +93,10 @@ class Hub:
     def groups(self) -> dict[str, tuple[str, ...]]:
         """Return group -> tokens of its local members, as of now."""
         return self._memberships.snapshot()
+
+    def expired(self) -> list[tuple[str, str]]:
+        """Return (group, token) memberships that are to end since nobody renewed them (item 58); some of very many."""
+        return self._memberships.expired(time.monotonic() - self._group_expiry, _EXPIRED_AT_ONCE)
 
     def apply(self, entry: Entry) -> Iterator[None]:
         """Do what an inbox entry says, pausing between slices of a large fan-out; never raises.
@@ -118,7 +127,7 @@ class Hub:
 
     def _join(self, group: str, token: str) -> None:
         if token in self._sockets:
-            self._memberships.join(group, token)
+            self._memberships.join(group, token, time.monotonic())
         else:
             # it closed while the join was under way: nobody else will end this membership
             self.changes.leave([(group, token)])
@@ -160,7 +169,7 @@ class Hub:
         self._sockets.clear()
 
     def sweep(self) -> None:
-        """End connections that their clients hold up."""
+        """End connections that are too old, or that their clients hold up."""
         self._each(lambda socket: socket.sweep())
 
     def end_all(self) -> None:

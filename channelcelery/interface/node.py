@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from channelcelery.core.membership import Changes
+from channelcelery.core.names import ReplyAddress
 from channelcelery.exceptions import InvalidChannelLayerError, LayerUnavailable
 from channelcelery.interface.faults import Faults, logger
 from channelcelery.interface.hub import Hub
@@ -44,7 +45,7 @@ class Node:
     """
 
     def __init__(self, layer: ChannelLayer, intake: Intake, faults: Faults) -> None:
-        self.hub = Hub(faults, self._record_soon)
+        self.hub = Hub(faults, self._record_soon, layer.config.group_expiry)
         self._layer = layer
         self._intake = intake
         self._faults = faults
@@ -200,9 +201,10 @@ class Node:
                 raise
 
     async def _reap(self) -> None:
-        """Say for nodes that died that their connections ended."""
+        """End memberships that nobody renewed, and say for nodes that died that their connections ended."""
         try:
             # in a thread, and beside the heartbeat, since there may be very many
+            await asyncio.to_thread(self._leave, self.name, self.hub.expired())
             orphans = await asyncio.to_thread(self._layer.replies.reap)
         except LayerUnavailable:
             return  # the next beat says so
@@ -216,6 +218,11 @@ class Node:
             self._intake.offer_late("websocket.disconnect", orphan.disconnect())
         if orphans:
             logger.warning("%d connections of interface processes that died are taken for ended", len(orphans))
+
+    def _leave(self, node: str, memberships: Iterable[tuple[str, str]]) -> None:
+        """End memberships in Redis; the hub learns it from its inbox, in order with what others do to them."""
+        for group, token in memberships:
+            self._layer.replies.group_discard(group, ReplyAddress(node, token).channel())
 
     # ends
 

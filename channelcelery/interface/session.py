@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import secrets
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -25,6 +26,8 @@ _CLOSE_GRACE = 10.0
 _SHUTDOWN_GRACE = 0.5
 #: What a server reports when it goes down ("service restart" in the registry of RFC 6455, section 11.7).
 _SERVICE_RESTART = 1012
+#: What a client is told whose socket is too old (RFC 6455, section 7.4.1).
+_GOING_AWAY = 1001
 #: What ends a connection whose frames are wrong (RFC 6455, section 7.4.1).
 _WRONG_FRAMES = frozenset({1002, 1007, 1009})
 
@@ -44,6 +47,7 @@ class Session:
         "_around",
         "_code",
         "_expired",
+        "_old_at",
         "_order",
         "_outlet",
         "_quiet",
@@ -70,6 +74,7 @@ class Session:
         self._answered: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[Any] | None = None
+        self._old_at = time.monotonic() + around.config.connection_lifetime
         self._expired = self._quiet = self._suspect = False
 
     def begin(self, content: dict[str, Any]) -> None:
@@ -254,7 +259,10 @@ class Session:
             self._task.cancel()
 
     def sweep(self) -> None:
-        """End a connection that the server has been closing since the last sweep, but whose client does not read."""
+        """End a connection that is too old (item 59), or that was closed before the last sweep and is still there."""
+        if self.state is State.OPEN and time.monotonic() >= self._old_at:
+            logger.info("WebSocket %.200a reached CONFIG['connection_lifetime']", self.path)
+            self.close(_GOING_AWAY)
         if self._suspect and self._outlet.stuck:
             self._outlet.abort()
         self._suspect = self._outlet.closing

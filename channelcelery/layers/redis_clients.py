@@ -53,7 +53,7 @@ def _options(config: LayerConfig, url: str) -> dict[str, Any]:
     }
     if urlsplit(url).scheme != "unix":
         options["socket_keepalive"] = True
-    return options
+    return options | dict(config.connection_kwargs)
 
 
 #: What a URL's query may not change: we read raw answers of RESP 2.

@@ -1,4 +1,4 @@
-"""CHANNEL_LAYERS (items 42 to 45 and 52; section 0, item 7): right is frozen, wrong names alias, key and mend."""
+"""CHANNEL_LAYERS (items 42 to 44, and 7): right is frozen, wrong names alias, key and mend."""
 
 import inspect
 import re
@@ -21,11 +21,13 @@ def config(kind: str = REDIS, /, **values: Any) -> LayerConfig:
 class TestWhatIsRight:
     @pytest.mark.parametrize(("path", "kind"), BACKENDS.items())
     def test_given_a_known_backend_expect_its_kind(self, path: str, kind: str) -> None:
+        """Items 7 and 42: the strings of Channels 1.x are understood."""
         assert layer_config("other", {"BACKEND": path}) == LayerConfig(
             alias="other", kind=kind, hosts=("redis://127.0.0.1:6379/0",) if kind == "redis" else ()
         )
 
     def test_given_routing_expect_it_as_it_is(self) -> None:
+        """Items 42 and 64."""
         for routing in ("app.routing.routes", [object()], {"a": print}, None):
             assert layer_config("default", {"BACKEND": MEMORY, "ROUTING": routing}).routing is routing
 
@@ -45,7 +47,25 @@ class TestWhatIsRight:
     def test_given_hosts_expect_urls(self, given: Any, urls: tuple[str, ...]) -> None:
         assert config(hosts=given).hosts == urls
 
+    def test_given_the_keys_of_1x_expect_them(self) -> None:
+        """Item 52: a project's own names and numbers, as asgi_redis had them."""
+        values = {
+            "hosts": ["redis://h:1/0"],
+            "prefix": "asgi:",
+            "expiry": 60,
+            "group_expiry": 86400,
+            "capacity": 100,
+            "channel_capacity": {"http.request": 200},
+            "connection_kwargs": {"username": "chat", "password": "secret"},
+        }
+        layer = config(**values)
+        assert (layer.prefix, layer.group_expiry, layer.capacity_of("http.request")) == ("asgi:", 86400, 200)
+        assert layer.connection_kwargs == values["connection_kwargs"]
+        assert "secret" not in repr(layer)
+        assert hash(layer)
+
     def test_given_capacities_of_channels_expect_the_first_that_matches(self) -> None:
+        """Item 52: in the order of the dict."""
         capacities = {"http.*": 5, re.compile("web"): 6, "websocket.*": 7, "a?": 8}
         layer = config(capacity=9, channel_capacity=capacities)
         names = ["http.request", "websocket.receive", "ab", "abc", "HTTP.request", "x.http.request"]
@@ -127,6 +147,9 @@ WRONG_CONFIGS: list[tuple[str, Any, str]] = [
         ("allowed_origins", [value], "hosts only, as in ALLOWED_HOSTS")
         for value in ("https://a.example", "a.example/", "a.example:443", "[::1]:80", "::1", "*:80")
     ],
+    *[("connection_kwargs", value, "write a dict") for value in (None, [], "x", {5: 1})],
+    ("connection_kwargs", {"decode_responses": True}, "'decode_responses' cannot be chosen"),
+    ("symmetric_encryption_keys", ["key"], "messages are not encrypted"),
     ("node_expiry", 1.5, "at least twice CONFIG['heartbeat']"),
     ("host", ["redis://h"], "no such key; there are "),
     ("alias", "x", "no such key; there are "),
@@ -138,6 +161,7 @@ WRONG_CONFIGS: list[tuple[str, Any, str]] = [
 
 @pytest.mark.parametrize(("key", "value", "mend"), WRONG_CONFIGS, ids=repr)
 def test_given_a_wrong_key_of_config_expect_alias_key_and_mend(key: str, value: Any, mend: str) -> None:
+    """Items 44 and 52."""
     with pytest.raises(InvalidChannelLayerError) as caught:
         layer_config("chat", {"BACKEND": REDIS, "CONFIG": {key: value}})
     error = caught.value
@@ -164,6 +188,7 @@ def test_given_a_wrong_key_of_config_expect_alias_key_and_mend(key: str, value: 
     ids=repr,
 )
 def test_given_a_wrong_entry_expect_alias_key_and_mend(entry: Any, key: str, mend: str) -> None:
+    """Item 44."""
     with pytest.raises(InvalidChannelLayerError) as caught:
         layer_config("chat", entry)
     assert (caught.value.alias, caught.value.key) == ("chat", key)

@@ -14,7 +14,7 @@ def test_both_indexes_agree_with_a_plain_set_of_pairs(steps: list[tuple[str, str
     memberships, pairs = Memberships(), set()
     for step, group, token in steps:
         if step == "join":
-            memberships.join(group, token)
+            memberships.join(group, token, 0)
             pairs.add((group, token))
         elif step == "leave":
             memberships.leave(group, token)
@@ -29,9 +29,22 @@ def test_both_indexes_agree_with_a_plain_set_of_pairs(steps: list[tuple[str, str
     assert all(memberships.snapshot().values()), "empty groups are not kept"
 
 
+def test_what_was_not_renewed_ends() -> None:
+    """Item 58: given members added at 0, 1 and 2, the first again at 3. Expect the second to be too old
+    for those who want all since 2."""
+    memberships = Memberships()
+    for now, token in enumerate("abca"):
+        memberships.join("g", token, now)
+    memberships.join("h", "b", 2)
+    assert memberships.expired(2, 10) == [("g", "b")]
+    assert memberships.expired(float("-inf"), 10) == []
+    assert sorted(memberships.expired(10, 10)) == [("g", "a"), ("g", "b"), ("g", "c"), ("h", "b")]
+    assert len(memberships.expired(10, 2)) == 2
+
+
 def test_clear_forgets_everything() -> None:
     memberships = Memberships()
-    memberships.join("g", "t")
+    memberships.join("g", "t", 0)
     memberships.clear()
     assert memberships.snapshot() == {}
     assert memberships.remove("t") == ()

@@ -50,6 +50,9 @@ class FakeLayer:
             raise self.reap_error
         return self.orphans.pop() if self.orphans else []
 
+    def group_discard(self, group: str, channel: str) -> None:
+        self.calls.append(("discard", group, channel))
+
     def called(self, name: str) -> list[tuple[Any, ...]]:
         return [call[1:] for call in self.calls if call[0] == name]
 
@@ -363,6 +366,25 @@ def test_a_failure_to_clear_the_dead_is_survived_and_tried_again(error: Exceptio
         it.layer.orphans = [[Orphan(ReplyAddress("gone", "t"), "/")]]
         await until(lambda: it.world.publisher.taken)
         await it.node.close()
+
+    run(main)
+
+
+def test_memberships_that_nobody_renewed_end_in_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Item 58: given one that is renewed all the time and one that is not, expect the second to be ended."""
+
+    async def main() -> None:
+        process = Process(group_expiry=1)
+        await process.start()
+        _, token, task = await process.open()
+        process.inbox.push(JoinEntry("left", token))
+        while not process.layer.called("discard"):
+            process.inbox.push(JoinEntry("kept", token))
+            await asyncio.sleep(0.01)
+        channel = ReplyAddress("n1", token).channel()
+        assert set(process.layer.called("discard")) == {("left", channel)}
+        await process.node.close()
+        await task
 
     run(main)
 

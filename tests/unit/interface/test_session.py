@@ -632,6 +632,28 @@ def test_a_connection_that_the_server_cannot_finish_closing_is_ended_by_the_swee
     run(main)
 
 
+def test_a_connection_that_is_too_old_is_closed_by_the_sweep() -> None:
+    """Item 59: given one that is open and one that waits for an answer, expect the first to close, and once."""
+
+    async def main() -> None:
+        world, server, connecting = World(connection_lifetime=0.05), FakeServer(), FakeServer()
+        _, task = await world.open(server)
+        waiting = world.connect(connecting)
+        world.hub.sweep()
+        assert server.sent == [accepted()]
+        await asyncio.sleep(0.06)
+        world.hub.sweep()
+        world.hub.sweep()
+        await task
+        assert server.sent == [accepted(), closed(1001)]
+        assert [content["code"] for content in world.publisher.contents("disconnect")] == [1001]
+        assert connecting.sent == []
+        connecting.disconnect()
+        await waiting
+
+    run(main)
+
+
 def test_close_by_this_process() -> None:
     async def main() -> None:
         world = World()
