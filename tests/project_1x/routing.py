@@ -1,7 +1,7 @@
 """Routing in the manner of Channels 1.x."""
 
 from channelcelery import include, route, route_class
-from tests.project_1x import consumers
+from tests.project_1x import bindings, consumers
 
 chat_routing = [
     route("websocket.connect", consumers.room_connect, path=r"^/(?P<room>[\w-]+)/$"),
@@ -20,4 +20,5 @@ channel_routing = [
     include(users_routing, path=r"^/users/$"),
     route_class(consumers.Counter, path=r"^/board/(?P<board>\w+)/$"),
     consumers.Streams.as_route(path=r"^/streams/$"),
+    bindings.Users.as_route(path=r"^/binding/$"),
 ]

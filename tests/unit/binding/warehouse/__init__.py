@@ -1,0 +1,1 @@
+"""An installed application whose models are bound in tests."""
