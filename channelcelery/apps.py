@@ -1,8 +1,11 @@
 """The application: `INSTALLED_APPS = ["channelcelery", …]` is all that a project needs (Channels 1.x, item 227)."""
 
+from typing import Any
+
 from django.apps import AppConfig
 
 from channelcelery.checks import register_checks
+from channelcelery.layers.routers import find_routers_by
 
 __all__ = ["ChannelCeleryConfig"]
 
@@ -17,3 +20,10 @@ class ChannelCeleryConfig(AppConfig):
 
     def ready(self) -> None:
         register_checks()
+        find_routers_by(_router)
+
+
+def _router(alias: str) -> Any:
+    from channelcelery.routing import get_router
+
+    return get_router(alias)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from channelcelery.conf import layer_config
-from channelcelery.core.envelope import decode_content, decode_item
+from channelcelery.core.envelope import decode_content, decode_item, encode_content, encode_item
 from channelcelery.core.sends import GroupSend, ReplySend
 from channelcelery.exceptions import ChannelFull
 from channelcelery.layers.base import Delivered, Orphan
@@ -30,6 +30,10 @@ class FakePublisher:
 
     def put_back(self, channel: str, items: Sequence[bytes]) -> None:
         self.queues.setdefault(channel, []).extend(decode_item(item).content for item in items)
+
+    def take(self, channel: str) -> bytes | None:
+        waiting = self.queues.get(channel)
+        return encode_item(encode_content(waiting.pop(0), 10**6), 10**13) if waiting else None
 
     def depth(self, channel: str) -> int:
         return len(self.queues.get(channel, []))

@@ -5,7 +5,8 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -19,8 +20,8 @@ from channelcelery.broker.connection import connect
 from channelcelery.conf import LayerConfig
 from channelcelery.core.batches import cut
 from channelcelery.core.capacity import Gauge
-from channelcelery.core.envelope import encode_batch
-from channelcelery.exceptions import BrokerUnanswered, BrokerUnavailable, ChannelFull
+from channelcelery.core.envelope import decode_batch, encode_batch
+from channelcelery.exceptions import BrokerUnanswered, BrokerUnavailable, ChannelFull, InvalidEnvelope
 
 __all__ = ["CONTENT_TYPE", "KombuPublisher", "declare", "queue_name"]
 
@@ -63,6 +64,7 @@ class KombuPublisher:
         self._producer: Producer | None = None
         self._declared: set[str] = set()
         self._gauges: dict[str, Gauge] = {}
+        self._rest: dict[str, deque[bytes]] = {}
         self._recoverable: tuple[type[BaseException], ...] = (OperationalError, OSError)
         self._errors: tuple[type[BaseException], ...] = self._recoverable
         self._no_answer: tuple[type[BaseException], ...] = ()
@@ -83,10 +85,22 @@ class KombuPublisher:
 
     def put_back(self, channel: str, items: Sequence[bytes]) -> None:
         """Hand messages back that were taken and not run; capacity does not count, since they were in the queue."""
+        with self._exclusively():
+            self._send_all(channel, items)
+
+    def take(self, channel: str) -> bytes | None:
+        """Take the oldest message off a channel; see `Publisher.take`. What came with it waits here for the next."""
         queue = queue_name(self._config.prefix, channel)
         with self._exclusively():
-            for batch in cut(items):
-                self._persist(partial(self._send, queue, encode_batch(channel, batch)))
+            while not self._rest.get(channel):
+                self._rest.pop(channel, None)
+                if (body := self._persist(partial(self._get, queue))) is None:
+                    return None
+                try:
+                    self._rest[channel] = deque(decode_batch(body).items)
+                except InvalidEnvelope as error:
+                    logger.error("a message in the queue %.200a cannot be read and is dropped: %s", queue, error)
+            return self._rest[channel].popleft()
 
     def depth(self, channel: str) -> int:
         """Return how many broker messages wait on a channel."""
@@ -96,11 +110,15 @@ class KombuPublisher:
     def purge(self, channel: str) -> None:
         """Drop what waits on a channel."""
         with self._exclusively():
+            self._rest.pop(channel, None)
             self._persist(partial(self._purge, queue_name(self._config.prefix, channel)))
 
     def close(self) -> None:
-        """End the connection; the next publish opens a new one."""
+        """End the connection; the next publish opens a new one. What `take` left over goes back to its channel."""
         with self._exclusively():
+            rest, self._rest = self._rest, {}
+            for channel, items in rest.items():
+                self._send_all(channel, items)
             producer, self._producer = self._producer, None
             self._declared.clear()
             if producer is not None and producer.connection is not None:
@@ -144,6 +162,10 @@ class KombuPublisher:
         logger.debug("the broker did not answer, try %d: %s", tries, error)
         return float(next(intervals))
 
+    def _send_all(self, channel: str, items: Iterable[bytes]) -> None:
+        for batch in cut(tuple(items)):
+            self._persist(partial(self._send, queue_name(self._config.prefix, channel), encode_batch(channel, batch)))
+
     def _send(self, queue: str, body: bytes) -> None:
         self._declared_on(queue)
         producer = self._connected()
@@ -172,6 +194,12 @@ class KombuPublisher:
                 raise
             return 0
         return int(found.message_count)
+
+    def _get(self, queue: str) -> bytes | None:
+        message = self._declared_on(queue).basic_get(queue, no_ack=True)
+        if message is None:
+            return None
+        return message.body if isinstance(message.body, bytes) else str(message.body).encode("latin-1", "replace")
 
     def _purge(self, queue: str) -> None:
         self._declared_on(queue).queue_purge(queue)

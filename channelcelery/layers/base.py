@@ -55,6 +55,13 @@ class Publisher(Protocol):
             BrokerUnavailable: the broker could not be reached within the time limit.
         """
 
+    def take(self, channel: str) -> bytes | None:
+        """Take the oldest message off a channel, or return None; it is the caller's from then on.
+
+        Raises:
+            BrokerUnavailable: the broker could not be reached within the time limit.
+        """
+
     def depth(self, channel: str) -> int:
         """Return how many broker messages wait on a channel; 0 if its queue does not exist."""
 
@@ -87,9 +94,15 @@ class Orphan:
     address: ReplyAddress
     path: str
 
+    @property
+    def channel(self) -> str:
+        """The channel that consumers learn of its end by."""
+        return "http.disconnect" if self.address.is_http else "websocket.disconnect"
+
     def disconnect(self) -> dict[str, object]:
-        """Return its `websocket.disconnect`: without `order`, since it runs after whatever else is under way."""
-        return {"reply_channel": self.address.channel(), "path": self.path, "code": 1006}
+        """Return the message for it: without `order`, since it runs after whatever else is under way."""
+        content: dict[str, object] = {"reply_channel": self.address.channel(), "path": self.path}
+        return content if self.address.is_http else {**content, "code": 1006}
 
 
 class ReplyStore(Protocol):
@@ -149,6 +162,13 @@ class DelayStore(Protocol):
 
     def take_due(self, limit: int) -> list[tuple[str, bytes]]:
         """Return (channel, encoded content) of what is due, each to one caller, at most `limit` a host.
+
+        Raises:
+            LayerUnavailable: Redis did not answer.
+        """
+
+    def flush(self) -> None:
+        """Drop every message that waits.
 
         Raises:
             LayerUnavailable: Redis did not answer.

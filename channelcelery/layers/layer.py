@@ -16,6 +16,7 @@ from channelcelery.core.names import check_channel_name, check_group_name, is_re
 from channelcelery.core.sends import ChannelSend, DelayedSend, GroupSend, ReplySend, Send
 from channelcelery.exceptions import BrokerUnavailable, ChannelFull, LayerUnavailable, MessageTooLarge
 from channelcelery.layers.base import DelayStore, Delivered, Inbox, Publisher, ReplyStore
+from channelcelery.layers.classic import ClassicApi
 
 __all__ = ["ChannelLayer"]
 
@@ -27,7 +28,7 @@ _DUE_AT_ONCE = 500
 _AGAIN = 1_000
 
 
-class ChannelLayer:
+class ChannelLayer(ClassicApi):
     """One alias of CHANNEL_LAYERS, ready to send.
 
     Args:
@@ -40,7 +41,7 @@ class ChannelLayer:
 
     ChannelFull = ChannelFull
     MessageTooLarge = MessageTooLarge
-    extensions = ("groups", "flush")
+    extensions = ("groups", "flush", "statistics")
 
     def __init__(
         self,
@@ -57,7 +58,9 @@ class ChannelLayer:
         self.delays = delays
         self.make_inbox = make_inbox
         self.dropped: Counter[str] = Counter()
-        self._owed: list[bytes] = []
+        self.sent: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()
+        self._owed: dict[str, list[bytes]] = {}
 
     def __str__(self) -> str:
         return f"{self.alias} ({type(self).__module__}.{type(self).__name__})"
@@ -142,7 +145,9 @@ class ChannelLayer:
         try:
             self.publisher.publish(channel, items)
         except ChannelFull:
+            self.count(self.refused, channel, len(items))
             return (channel,)
+        self.count(self.sent, channel, len(items))
         return ()
 
     def _settle(self, delivered: Delivered) -> tuple[str, ...]:
@@ -189,11 +194,13 @@ class ChannelLayer:
         """
         orphans = self.replies.reap()
         # kept until the broker has them, since Redis has forgotten them; capacity does not count for what ended
-        contents = (encode_content(orphan.disconnect(), self.config.message_size) for orphan in orphans)
-        self._owed += [encode_item(content, self._deadline()) for content in contents]
-        if self._owed:
-            self.publisher.put_back("websocket.disconnect", self._owed)
-            self._owed = []
+        for orphan in orphans:
+            content = encode_content(orphan.disconnect(), self.config.message_size)
+            self._owed.setdefault(orphan.channel, []).append(encode_item(content, self._deadline()))
+        while self._owed:
+            channel, items = next(iter(self._owed.items()))
+            self.publisher.put_back(channel, items)
+            del self._owed[channel]
         return len(orphans)
 
     def send_due(self) -> int:

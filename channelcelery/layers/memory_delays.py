@@ -43,5 +43,10 @@ class MemoryDelayStore:
                 due.append((send.channel, send.content))
         return due
 
+    def flush(self) -> None:
+        """Drop what waits; see `DelayStore.flush`."""
+        with self._lock:
+            self._waiting.clear()
+
     def close(self) -> None:
         """Do nothing: there are no connections."""

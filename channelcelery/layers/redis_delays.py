@@ -59,6 +59,12 @@ class RedisDelayStore:
                     logger.error("a delayed message cannot be read and is dropped: %s", error)
         return due
 
+    def flush(self) -> None:
+        """Drop what waits; see `DelayStore.flush`."""
+        with reaching_redis():
+            for client in self._clients:
+                client.delete(f"{self._prefix}delayed")
+
     def close(self) -> None:
         """End the connections; the next call opens new ones."""
         for client in self._clients:

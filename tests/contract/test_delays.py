@@ -57,6 +57,14 @@ def test_given_delays_then_messages_come_in_their_order_and_never_early(store: D
     assert came["c"] >= 150
 
 
+def test_if_flushed_then_none_comes(store: DelayStore) -> None:
+    """Item 50."""
+    assert store.add([DelayedSend(name, CONTENT, 1) for name in "abcdefgh"])
+    store.flush()
+    time.sleep(0.002)
+    assert store.take_due(10) == []
+
+
 def test_given_equal_messages_then_each_comes_once(store: DelayStore) -> None:
     store.add([DelayedSend("work", CONTENT, 1)] * 3)
     taken: list[tuple[str, bytes]] = []
