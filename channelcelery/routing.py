@@ -28,7 +28,10 @@ __all__ = [
     "connect_consumer",
     "get_router",
     "include",
+    "make_router",
     "null_consumer",
+    "replace_router",
+    "replaced_router",
     "reset_routers",
     "route",
     "route_class",
@@ -124,7 +127,20 @@ route_class = RouteClass
 include = Include
 
 _routers: dict[str, Router] = {}
+_replaced: dict[str, Router] = {}
 _making = threading.RLock()
+
+
+def make_router(alias: str) -> Router:
+    """Make a layer's router of its ROUTING and then the decorated consumers, without the defaults.
+
+    Raises as `get_router` does.
+    """
+    router = Router(channel_layers.config(alias).routing or [])
+    autodiscover()
+    for found in registry.of(alias):
+        router.add_route(Route(found.channels, found.function, **found.filters))
+    return router
 
 
 def get_router(alias: str = DEFAULT_CHANNEL_LAYER) -> Router:
@@ -141,14 +157,35 @@ def get_router(alias: str = DEFAULT_CHANNEL_LAYER) -> Router:
         ImproperlyConfigured: its ROUTING cannot be loaded.
     """
     with _making:
+        if alias in _replaced:
+            return _replaced[alias]
         if alias not in _routers:
-            router = Router(channel_layers.config(alias).routing or [])
-            autodiscover()
-            for found in registry.of(alias):
-                router.add_route(Route(found.channels, found.function, **found.filters))
+            router = make_router(alias)
             router.check_default()
             _routers[alias] = router
         return _routers[alias]
+
+
+def replaced_router(alias: str) -> Router | None:
+    """Return what stands in the place of a layer's router, if anything does."""
+    return _replaced.get(alias)
+
+
+def replace_router(alias: str, router: Router | None) -> Router | None:
+    """Have `get_router` return another router, or the layer's own again; for tests (item 216).
+
+    Args:
+        alias: the layer's alias in CHANNEL_LAYERS.
+        router: what stands in the place of the layer's own; None ends that.
+
+    Returns:
+        What stood there before, or None.
+    """
+    with _making:
+        old = _replaced.pop(alias, None)
+        if router is not None:
+            _replaced[alias] = router
+        return old
 
 
 def reset_routers() -> None:

@@ -3,7 +3,8 @@
 import atexit
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from django.conf import settings
 
@@ -30,10 +31,36 @@ class ChannelLayers:
             KeyError: CHANNEL_LAYERS has no such alias.
             InvalidChannelLayerError: its entry is wrong.
         """
+        return layer_config(alias, self._entry(alias))
+
+    def test_config(self, alias: str) -> LayerConfig:
+        """Return the validated settings of an alias with its TEST_CONFIG in the place of CONFIG (items 42 and 44).
+
+        Raises:
+            KeyError: CHANNEL_LAYERS has no such alias.
+            InvalidChannelLayerError: its entry is wrong, or has no TEST_CONFIG.
+        """
+        self.config(alias)
+        if not self.has_test_config(alias):
+            raise InvalidChannelLayerError(
+                alias, "TEST_CONFIG", "there is none: write a dict as CONFIG is one, with hosts that tests may use"
+            )
+        entry = self._entry(alias)
+        try:
+            return layer_config(alias, {**entry, "CONFIG": entry["TEST_CONFIG"]})
+        except InvalidChannelLayerError as error:
+            raise InvalidChannelLayerError(alias, f"TEST_{error.key}", error.mend) from error
+
+    def has_test_config(self, alias: str) -> bool:
+        """Tell whether an alias has a TEST_CONFIG."""
+        entry = self._entry(alias)
+        return isinstance(entry, Mapping) and entry.get("TEST_CONFIG") is not None
+
+    def _entry(self, alias: str) -> Any:
         entries = getattr(settings, "CHANNEL_LAYERS", {})
         if alias not in entries:
             raise KeyError(f"CHANNEL_LAYERS has no {alias!r}; it has {', '.join(sorted(entries)) or 'nothing'}")
-        return layer_config(alias, entries[alias])
+        return entries[alias]
 
     def __getitem__(self, alias: str) -> ChannelLayer:
         try:
@@ -56,6 +83,14 @@ class ChannelLayers:
 
             return RedisChannelLayer(config)
         raise InvalidChannelLayerError(config.alias, "BACKEND", f"no layer of kind {config.kind!r}")
+
+    def make_backend(self, alias: str) -> ChannelLayer:
+        """Make another layer of an alias; raises as `config` does (item 43)."""
+        return self.make(self.config(alias))
+
+    def make_test_backend(self, alias: str) -> ChannelLayer:
+        """Make a layer of an alias's TEST_CONFIG; raises as `test_config` does (item 43)."""
+        return self.make(self.test_config(alias))
 
     def close(self) -> None:
         """End the connections of every layer, in good order, so that what was just sent arrives."""

@@ -1,0 +1,64 @@
+"""`channel_layers`: TEST_CONFIG, and layers made beside those in use (items 42 to 44)."""
+
+from typing import Any
+
+import pytest
+from django.test import override_settings
+
+from channelcelery.exceptions import InvalidChannelLayerError
+from channelcelery.layers import channel_layers
+
+MEMORY = "channelcelery.layers.InMemoryChannelLayer"
+
+
+def layers(**entry: Any) -> Any:
+    return override_settings(CHANNEL_LAYERS={"default": {"BACKEND": MEMORY, **entry}})
+
+
+def test_make_backend_and_make_test_backend() -> None:
+    """Expect new layers, those of TEST_CONFIG with nothing of CONFIG."""
+    with layers(CONFIG={"prefix": "shop:", "expiry": 5}, TEST_CONFIG={"prefix": "test:"}, ROUTING="a.b"):
+        made, tested = channel_layers.make_backend("default"), channel_layers.make_test_backend("default")
+    assert made is not channel_layers["default"]
+    assert (made.config.prefix, made.config.expiry) == ("shop:", 5)
+    assert (tested.config.prefix, tested.config.expiry, tested.config.routing) == ("test:", 60, "a.b")
+    assert tested.alias == "default"
+
+
+def test_without_test_config() -> None:
+    """Expect an error that names the alias (item 44)."""
+    for entry in ({}, {"TEST_CONFIG": None}):
+        with (
+            layers(**entry),
+            pytest.raises(InvalidChannelLayerError, match=r"\['default'\], TEST_CONFIG: there is none"),
+        ):
+            channel_layers.make_test_backend("default")
+        with layers(**entry):
+            assert not channel_layers.has_test_config("default")
+
+
+def test_an_empty_one_is_one() -> None:
+    with layers(TEST_CONFIG={}):
+        assert channel_layers.make_test_backend("default").config.prefix == "cc:"
+
+
+@pytest.mark.parametrize(
+    ("config", "key"),
+    [
+        ({"colour": "red"}, r"TEST_CONFIG\['colour'\]: no such key"),
+        ({"expiry": 0}, r"TEST_CONFIG\['expiry'\]"),
+        (5, "TEST_CONFIG: "),
+    ],
+)
+def test_errors_name_test_config(config: Any, key: str) -> None:
+    with layers(TEST_CONFIG=config), pytest.raises(InvalidChannelLayerError, match=key):
+        channel_layers.test_config("default")
+
+
+def test_unknown_aliases_and_wrong_entries() -> None:
+    with pytest.raises(KeyError, match="unknown"):
+        channel_layers.make_test_backend("unknown")
+    with override_settings(CHANNEL_LAYERS={"default": "text"}):
+        assert not channel_layers.has_test_config("default")
+        with pytest.raises(InvalidChannelLayerError, match="the entry"):
+            channel_layers.make_test_backend("default")
