@@ -2,6 +2,7 @@
 # make test          every test; installs the servers they need where it may
 # make test-all      the same under every supported Python and Django that this machine can run
 # make lint types    style and types
+# make items         the table of behaviours and tests, from the numbers in the tests
 # make bench         the figures
 # make up            the production shape on this machine: Redis, RabbitMQ, interface, worker
 # make clean         what the others left behind, but for the virtual environment
@@ -28,7 +29,7 @@ manage := $(bin)/python example_site/manage.py
 # The demo runs in memory, whatever the caller's shell says about brokers.
 in_memory := env -u CELERY_BROKER_URL -u CHANNEL_LAYER_URL
 
-.PHONY: demo test test-all lint types bench up clean
+.PHONY: demo test test-all lint types items bench up clean
 .DEFAULT_GOAL := demo
 
 $(bin)/python:
@@ -68,6 +69,9 @@ lint: $(VENV)/.installed-for-development
 
 types: $(VENV)/.installed-for-development
 	@$(bin)/mypy --strict channelcelery
+
+items: $(VENV)/.installed-for-development
+	@$(bin)/python -m tests.items
 
 bench: $(VENV)/.installed-for-development
 	@sh scripts/test-needs redis-server rabbitmq-server
