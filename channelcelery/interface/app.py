@@ -1,7 +1,9 @@
 """`InterfaceApplication`: the ASGI application that holds sockets and runs no consumer, route or view."""
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import django
 from django.apps import apps
@@ -41,11 +43,25 @@ class InterfaceApplication:
     Args:
         alias: the layer's alias in CHANNEL_LAYERS.
         allow_local: whether queues and replies may be in this process's memory, since its worker is in it too.
+        changes: keys of CONFIG that have another value in this process.
+        subprotocols: those that sockets speak; None means CHANNELS_WS_PROTOCOLS (item 124).
+        root_path: where the site is mounted, if the server does not say it (SCRIPT_NAME).
     """
 
-    def __init__(self, alias: str = DEFAULT_CHANNEL_LAYER, *, allow_local: bool = False) -> None:
+    def __init__(
+        self,
+        alias: str = DEFAULT_CHANNEL_LAYER,
+        *,
+        allow_local: bool = False,
+        changes: Mapping[str, Any] | None = None,
+        subprotocols: Sequence[str] | None = None,
+        root_path: str = "",
+    ) -> None:
         self.alias = alias
         self._allow_local = allow_local
+        self._changes = dict(changes or {})
+        self._subprotocols = subprotocols
+        self._root_path = root_path
         self._faults = Faults()
         self._running: _Running | None = None
 
@@ -69,10 +85,12 @@ class InterfaceApplication:
         config = channel_layers.config(self.alias)
         if not self._allow_local:
             require_shared(config, "the interface")
-        return config
+        return replace(config, **self._changes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, or the lifespan."""
+        if self._root_path:
+            scope["root_path"] = self._root_path
         match scope["type"]:
             case "websocket":
                 await serve_websocket(self._run().around, scope, receive, send)
@@ -108,10 +126,15 @@ class InterfaceApplication:
             intake=intake,
             faults=self._faults,
             origins=origins_of(config),
-            subprotocols=tuple(getattr(settings, "CHANNELS_WS_PROTOCOLS", ())),
+            subprotocols=self._spoken(),
         )
         publisher.start()
         return _Running(around, node, intake, http)
+
+    def _spoken(self) -> tuple[str, ...]:
+        if self._subprotocols is not None:
+            return tuple(self._subprotocols)
+        return tuple(getattr(settings, "CHANNELS_WS_PROTOCOLS", ()))
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()  # "lifespan.startup"

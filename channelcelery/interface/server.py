@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -13,7 +13,7 @@ import uvicorn
 from django.conf import settings
 
 from channelcelery.conf import LayerConfig
-from channelcelery.interface.access_log import hide_session_keys
+from channelcelery.interface.access_log import AccessLog, hide_session_keys
 from channelcelery.interface.app import InterfaceApplication
 
 __all__ = ["Binding", "make_server", "serve", "show_log"]
@@ -42,20 +42,26 @@ class Binding:
 
 
 def make_server(
-    application: InterfaceApplication, config: LayerConfig, binding: Binding, *, access_log: bool = False
+    application: InterfaceApplication,
+    config: LayerConfig,
+    binding: Binding,
+    *,
+    access_log: bool = False,
+    proxies: Sequence[str] = (),
 ) -> uvicorn.Server:
     """Return a server, to be run on the main thread or awaited.
 
     Args:
         application: what it serves.
-        config: the layer's settings.
+        config: what its `check` returned.
         binding: where it listens.
-        access_log: whether each request is logged, with its query string but for session keys.
+        access_log: whether each request and socket is logged, with its query string but for session keys.
+        proxies: addresses and networks whose X-Forwarded-For and X-Forwarded-Proto are believed.
     """
     hide_session_keys()
     return uvicorn.Server(
         uvicorn.Config(
-            application,
+            AccessLog(application) if access_log else application,
             host=binding.host,
             port=binding.port,
             uds=binding.uds,
@@ -71,10 +77,12 @@ def make_server(
             lifespan="on",
             interface="asgi3",
             log_config=None,
-            # uvicorn's own lines at INFO hold query strings, which may hold session keys
-            log_level=logging.INFO if access_log else logging.WARNING,
-            access_log=access_log,
+            # its own lines at INFO are those of the access log, told twice
+            log_level=logging.WARNING,
+            access_log=False,
             server_header=False,
+            proxy_headers=bool(proxies),
+            forwarded_allow_ips=list(proxies),
             timeout_graceful_shutdown=_GRACE,
         )
     )
@@ -94,13 +102,15 @@ def show_log(verbosity: int = 1) -> None:
     By itself Django shows nothing outside DEBUG, not even that Redis is away (Channels 1.x, item 224).
 
     Args:
-        verbosity: 2 shows each connection, 0 warnings only.
+        verbosity: 2 shows each connection (LOGGING may still hold it back), 0 warnings only.
     """
+    channels, uvicorns = logging.getLogger("django.channels"), logging.getLogger("uvicorn")
     if settings.LOGGING:
+        if verbosity > 1:
+            channels.setLevel(logging.DEBUG)
         return
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    channels, uvicorns = logging.getLogger("django.channels"), logging.getLogger("uvicorn")
     channels.setLevel({0: logging.WARNING, 1: logging.INFO}.get(verbosity, logging.DEBUG))
     for logger in (channels, uvicorns):
         logger.handlers, logger.propagate = [handler], False

@@ -44,4 +44,4 @@ def test_runserver_says_why_its_worker_did_not_start(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(command, "_preflight", lambda *given: None)
     command.addr, command.port = "127.0.0.1", "8000"
     with pytest.raises(CommandError, match="the routing is wrong"):
-        command.inner_run(layer="default", verbosity=0, use_threading=True, noworker=False)
+        command.inner_run(layer="default", verbosity=0, use_threading=True, noworker=False, noasgi=False)

@@ -3,11 +3,11 @@
 import time
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandParser
 
-from channelcelery.broker.connection import require_shared
-from channelcelery.exceptions import BrokerUnavailable, InvalidChannelLayerError, LayerUnavailable
+from channelcelery.exceptions import BrokerUnavailable, LayerUnavailable
 from channelcelery.layers import DEFAULT_CHANNEL_LAYER, channel_layers
+from channelcelery.management.options import seconds, shared_layer
 
 __all__ = ["Command"]
 
@@ -19,13 +19,10 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--layer", default=DEFAULT_CHANNEL_LAYER, help="the alias whose messages are sent")
-        parser.add_argument("--sleep", type=float, default=0.05, help="seconds between two looks")
+        parser.add_argument("--sleep", type=seconds, default=0.05, help="seconds between two looks")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            require_shared(channel_layers.config(options["layer"]), "rundelay")
-        except (KeyError, InvalidChannelLayerError) as error:
-            raise CommandError(str(error)) from error
+        shared_layer(options["layer"], "rundelay")
         layer = channel_layers[options["layer"]]
         self.stdout.write(f"Sending delayed messages of {layer}.")
         try:

@@ -1,22 +1,24 @@
 """`manage.py runserver`: interface and worker in one process, with autoreload and static files (items 219 to 221)."""
 
-import logging
 import os
 import threading
 from typing import Any
 
 import click
+import uvicorn
 from django.apps import apps
 from django.conf import settings
+from django.contrib.staticfiles.handlers import StaticFilesHandler
 from django.core.management.base import CommandError, CommandParser
 from django.core.management.commands.runserver import Command as DjangoCommand
 from django.utils import autoreload
 
-from channelcelery.broker.connection import require_shared
 from channelcelery.exceptions import InvalidChannelLayerError
+from channelcelery.interface.access_log import show_requests_as_django
 from channelcelery.interface.app import InterfaceApplication
-from channelcelery.interface.server import Binding, make_server, serve
+from channelcelery.interface.server import Binding, make_server, serve, show_log
 from channelcelery.layers import DEFAULT_CHANNEL_LAYER, channel_layers
+from channelcelery.management.options import changes, seconds, shared_layer
 from channelcelery.worker.embedded import EmbeddedWorker
 
 __all__ = ["Command"]
@@ -32,27 +34,37 @@ class Command(DjangoCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("--noworker", action="store_true", help="run no consumers; start runworker beside it")
-        parser.add_argument("--layer", default=DEFAULT_CHANNEL_LAYER, help="the alias to serve")
+        add = parser.add_argument
+        add("--noworker", action="store_true", help="run no consumers; start runworker beside it")
+        add("--noasgi", action="store_true", help="run Django's own server: pages only, and no consumers")
+        add("--layer", default=DEFAULT_CHANNEL_LAYER, help="the alias to serve")
+        for key, names in {
+            "connect_timeout": ("--websocket_handshake_timeout", "--websocket-handshake-timeout"),
+        }.items():
+            add(*names, dest=key, type=seconds, metavar="SECONDS", help=f"instead of CONFIG[{key!r}]")
         if apps.is_installed("django.contrib.staticfiles"):
-            # so that this command can stand in for that of staticfiles; in DEBUG the interface serves static files
-            parser.add_argument("--nostatic", action="store_true", help="accepted as in Django; use DEBUG to choose")
-            parser.add_argument("--insecure", action="store_true", help="accepted as in Django; use DEBUG to choose")
+            # as the command of staticfiles has them, whose place this one takes (item 221)
+            add("--nostatic", action="store_false", dest="use_static_handler", help="serve no static files")
+            add("--insecure", action="store_true", dest="insecure_serving", help="serve them outside DEBUG too")
+
+    def get_handler(self, *args: Any, **options: Any) -> Any:
+        """Return what Django's own server serves: with static files in front, where staticfiles would have them."""
+        handler = super().get_handler(*args, **options)
+        if options.get("use_static_handler") and (settings.DEBUG or options["insecure_serving"]):
+            return StaticFilesHandler(handler)
+        return handler
 
     def inner_run(self, *args: Any, **options: Any) -> None:
-        alias = options["layer"]
-        if alias not in channel_layers:
+        if options["noasgi"] or options["layer"] not in channel_layers:
             super().inner_run(*args, **options)
             return
         autoreload.raise_last_exception()
-        if options["verbosity"] > 1:
-            logging.getLogger("django.channels").setLevel(logging.DEBUG)
-        threads = 4 if options["use_threading"] else 1
-        worker = None if options["noworker"] else EmbeddedWorker(threads)
-        self._preflight(alias, worker is None, options)
-        application = InterfaceApplication(alias, allow_local=True)
-        binding = Binding(self.addr, int(self.port))
-        server = make_server(application, channel_layers.config(alias), binding, access_log=True)
+        show_log(options["verbosity"])
+        show_requests_as_django()
+        alias, binding = options["layer"], Binding(self.addr, int(self.port))
+        worker = None if options["noworker"] else EmbeddedWorker(4 if options["use_threading"] else 1)
+        self._preflight(worker is None, options)
+        server = self._server(binding, options)
         try:
             if worker is not None:
                 worker.start()
@@ -71,14 +83,23 @@ class Command(DjangoCommand):
             # as Django's own command does, so that autoreload's parent ends too
             os._exit(1)
 
-    def _preflight(self, alias: str, without_worker: bool, options: dict[str, Any]) -> None:
+    def _preflight(self, without_worker: bool, options: dict[str, Any]) -> None:
+        if without_worker:
+            shared_layer(options["layer"], "runserver --noworker")
+        if not options["skip_checks"]:
+            self.stdout.write("Performing system checks...\n\n")
+            self.check(display_num_errors=True)
+        self.check_migrations()
+
+    def _server(self, binding: Binding, options: dict[str, Any]) -> uvicorn.Server:
+        application = InterfaceApplication(
+            options["layer"],
+            allow_local=True,
+            changes=changes(options),
+            root_path=settings.FORCE_SCRIPT_NAME or "",  # item 47
+        )
         try:
-            if without_worker:
-                require_shared(channel_layers.config(alias), "runserver --noworker")
-            if not options["skip_checks"]:
-                self.stdout.write("Performing system checks...\n\n")
-                self.check(display_num_errors=True)
-            self.check_migrations()
+            return make_server(application, application.check(), binding, access_log=True)
         except InvalidChannelLayerError as error:
             raise CommandError(str(error)) from error
 
