@@ -6,11 +6,20 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import ImproperlyConfigured
+from django.core.management import get_commands
 
 from channelcelery.conf import DEFAULT_CHANNEL_LAYER, LayerConfig, layer_config
 from channelcelery.exceptions import InvalidChannelLayerError
 
-__all__ = ["LAYERS_TAG", "ROUTING_TAG", "check_deployment", "check_layers", "check_routing", "register_checks"]
+__all__ = [
+    "LAYERS_TAG",
+    "ROUTING_TAG",
+    "check_deployment",
+    "check_layers",
+    "check_routing",
+    "check_runserver",
+    "register_checks",
+]
 
 #: Checks that read the settings only: any process may run them.
 LAYERS_TAG = "channelcelery"
@@ -19,11 +28,16 @@ LAYERS_TAG = "channelcelery"
 #: `requires_system_checks`, since that process runs no user code.
 ROUTING_TAG = "channelcelery_routing"
 
+#: Applications whose `runserver` knows nothing of ours; one that builds on whatever comes next, as a project's own may,
+#: is none of them.
+_OTHER_RUNSERVERS = {"django.contrib.staticfiles", "daphne", "channels"}
+
 
 def register_checks() -> None:
     """Register the checks with Django; doing so again changes nothing."""
     register(check_layers, LAYERS_TAG)
     register(check_routing, ROUTING_TAG)
+    register(check_runserver, "channelcelery_commands")
     register(check_deployment, LAYERS_TAG, deploy=True)
 
 
@@ -62,6 +76,16 @@ def check_routing(app_configs: object = None, **kwargs: Any) -> list[CheckMessag
             hint = "Add the alias to CHANNEL_LAYERS, or correct the decorator."
             errors.append(Error(text, hint=hint, id="channelcelery.E003"))
     return errors
+
+
+def check_runserver(app_configs: object = None, **kwargs: Any) -> list[CheckMessage]:
+    """Find out whether `manage.py runserver` is that of another application (item 221, channelcelery.W004)."""
+    other = get_commands().get("runserver")
+    if not _entries() or other not in _OTHER_RUNSERVERS:
+        return []
+    text = f"manage.py runserver is that of {other}: it serves no sockets and runs no consumers."
+    hint = f"Put 'channelcelery' before {other!r} in INSTALLED_APPS."
+    return [Warning(text, hint=hint, id="channelcelery.W004")]
 
 
 def check_deployment(app_configs: object = None, **kwargs: Any) -> list[CheckMessage]:

@@ -13,7 +13,7 @@ from celery.worker.state import maybe_shutdown
 from channelcelery.core.backlog import Delivery, Job
 from channelcelery.core.outcome import Outcome
 from channelcelery.layers import channel_layers
-from channelcelery.signals import worker_process_ready, worker_ready
+from channelcelery.signals import Worker, worker_process_ready, worker_ready
 from channelcelery.worker.chores import Chores
 from channelcelery.worker.flush import put_back
 from channelcelery.worker.handover import Handover
@@ -26,7 +26,7 @@ __all__ = ["ChannelsStep"]
 logger = logging.getLogger("django.channels.worker")
 
 
-class ChannelsStep(StartStopStep):
+class ChannelsStep(Worker, StartStopStep):
     """Reads channels for as long as the worker has a connection, and settles what is under way when it has not.
 
     The same object is started again after each loss of the connection; `Handover` lives on and keeps what is ours.

@@ -29,7 +29,7 @@ from channelcelery.layers import channel_layers
 from channelcelery.layers.layer import ChannelLayer
 from channelcelery.message import Message
 from channelcelery.routing import get_router
-from channelcelery.signals import consumer_finished, consumer_started
+from channelcelery.signals import Worker, consumer_finished, consumer_started
 from channelcelery.worker import claims
 from channelcelery.worker.flush import flush, put_back
 
@@ -157,7 +157,7 @@ class _Ended(Enum):
 
 def _call(consumer: Callable[..., Any], name: str, message: Message, kwargs: dict[str, Any]) -> _Ended:
     """Call a consumer as a request would be handled."""
-    consumer_started.send_robust(sender=run_job, environ={})
+    consumer_started.send_robust(sender=Worker, environ={})
     close_old_connections()
     try:
         result = consumer(message, **kwargs)
@@ -179,7 +179,7 @@ def _call(consumer: Callable[..., Any], name: str, message: Message, kwargs: dic
         return _Ended.RETURNED
     finally:
         close_old_connections()
-        consumer_finished.send_robust(sender=run_job)
+        consumer_finished.send_robust(sender=Worker)
     return _Ended.RAISED
 
 

@@ -1,11 +1,13 @@
 """System checks: what is wrong is said with the mend, and only by processes that may find out."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from django.apps import apps
 from django.conf import settings
 from django.core.checks import Error, Warning, registry, run_checks
+from django.core.management import get_commands
 from django.test import override_settings
 
 from channelcelery.checks import (
@@ -14,6 +16,7 @@ from channelcelery.checks import (
     check_deployment,
     check_layers,
     check_routing,
+    check_runserver,
     register_checks,
 )
 from channelcelery.conf import layer_config
@@ -43,12 +46,42 @@ class TestApplication:
     def test_given_it_installed_expect_its_checks_registered_once(self) -> None:
         register_checks()
         registered = [*registry.registry.registered_checks, *registry.registry.deployment_checks]
-        for check in (check_layers, check_routing, check_deployment):
+        for check in (check_layers, check_routing, check_runserver, check_deployment):
             assert registered.count(check) == 1
         assert check_layers in registry.registry.get_checks()
         assert check_routing in registry.registry.get_checks()
         assert check_deployment not in registry.registry.get_checks()
         assert check_deployment in registry.registry.get_checks(include_deployment_checks=True)
+
+
+class TestRunserver:
+    """Item 221: whose runserver it is depends on the order of INSTALLED_APPS."""
+
+    @pytest.fixture(autouse=True)
+    def _no_commands_from_before(self) -> Iterator[None]:
+        get_commands.cache_clear()
+        yield
+        get_commands.cache_clear()
+
+    @pytest.mark.parametrize(
+        ("installed", "ids"),
+        [
+            (["channelcelery", "django.contrib.staticfiles"], []),
+            (["django.contrib.staticfiles", "channelcelery"], ["channelcelery.W004"]),
+            (["channelcelery"], []),
+        ],
+    )
+    def test_given_an_order_expect_a_warning_if_it_is_another_s(self, installed: list[str], ids: list[str]) -> None:
+        with override_settings(INSTALLED_APPS=installed):
+            found = check_runserver()
+        assert [each.id for each in found] == ids
+        assert all("before 'django.contrib.staticfiles'" in str(each.hint) for each in found)
+
+    def test_given_no_layers_expect_none(self) -> None:
+        """Ours is Django's own then, too."""
+        installed = ["django.contrib.staticfiles", "channelcelery"]
+        with override_settings(INSTALLED_APPS=installed), layers():
+            assert check_runserver() == []
 
 
 class TestLayers:

@@ -19,7 +19,7 @@ from channelcelery.exceptions import (
 )
 from channelcelery.message import Message
 from channelcelery.routing import route
-from channelcelery.signals import consumer_finished, consumer_started
+from channelcelery.signals import Worker, consumer_finished, consumer_started
 from channelcelery.worker import claims, runner
 from channelcelery.worker.runner import run_job
 from tests.fakes import FakeLayer
@@ -115,6 +115,28 @@ class TestAroundAConsumer:
         routed(consumer)
         job({})
         assert signals == ["started", "closed", "ran", "closed", "finished"]
+
+    def test_expect_the_senders_and_arguments_of_channels_1x(
+        self, routed: Callable[..., None], signals: list[str]
+    ) -> None:
+        """Item 85: the sender is the Worker class, and the environ an empty dict."""
+        told: list[dict[str, Any]] = []
+
+        def receiver(**kwargs: Any) -> None:
+            told.append(kwargs)
+
+        consumer_started.connect(receiver, sender=Worker)
+        consumer_finished.connect(receiver, sender=Worker)
+        try:
+            routed(lambda message: None)
+            job({})
+        finally:
+            consumer_started.disconnect(receiver, sender=Worker)
+            consumer_finished.disconnect(receiver, sender=Worker)
+        assert told == [
+            {"signal": consumer_started, "sender": Worker, "environ": {}},
+            {"signal": consumer_finished, "sender": Worker},
+        ]
 
     @pytest.mark.parametrize("signal", [consumer_started, consumer_finished])
     def test_if_a_receiver_raises_then_the_consumer_runs_all_the_same(
