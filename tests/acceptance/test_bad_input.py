@@ -172,6 +172,7 @@ def exchange(port: int, data: bytes) -> bytes:
 
 def test_given_a_path_without_consumer_expect_a_line_that_cannot_be_forged(running: Running) -> None:
     """Expect the worker to say that it accepts the socket, as Channels 1.x did, and its frames to go nowhere."""
+    # items 75 and 130
     path = "/nobody/%0A2000-01-01%20CRITICAL%20forged/"
 
     def act() -> None:
@@ -188,6 +189,7 @@ def test_given_a_path_without_consumer_expect_a_line_that_cannot_be_forged(runni
 
 
 def test_given_a_connect_consumer_that_raises_expect_403_and_its_traceback(running: Running) -> None:
+    """Items 1 and 121."""
     running.expect_log(
         running.worker,
         r"raise_in_connect raised on a message of websocket\.connect[^$]*RuntimeError: on purpose",
@@ -197,6 +199,7 @@ def test_given_a_connect_consumer_that_raises_expect_403_and_its_traceback(runni
 
 
 def test_given_a_consumer_that_raises_expect_its_traceback_and_the_socket_to_go_on(running: Running) -> None:
+    """Item 79."""
     with open_socket(running.port, "/echo/") as client:
         pattern = r"echo raised on a message of websocket\.receive[^$]*RuntimeError: on purpose"
         running.expect_log(running.worker, pattern, lambda: client.send("raise"))
@@ -204,6 +207,7 @@ def test_given_a_consumer_that_raises_expect_its_traceback_and_the_socket_to_go_
 
 
 def test_given_a_consumer_that_closes_expect_its_code(running: Running) -> None:
+    """Items 83 and 120."""
     with open_socket(running.port, "/echo/") as client:
         client.send("close 4001")
         expect_closed(client, 4001)
@@ -211,6 +215,7 @@ def test_given_a_consumer_that_closes_expect_its_code(running: Running) -> None:
 
 def test_given_replies_that_are_wrong_expect_a_line_and_the_socket_to_go_on(running: Running) -> None:
     """Expect one line for a burst of them, which names keys and types but shows no content."""
+    # items 3 and 118
     with open_socket(running.port, "/echo/") as client:
         pattern = r"a reply to a socket of '/echo/' was dropped: a reply has the unknown keys 'colour'"
         running.expect_log(running.interface, pattern, lambda: client.send("bad-key"))

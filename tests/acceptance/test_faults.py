@@ -80,6 +80,7 @@ def test_given_redis_stopped_and_started_expect_the_chat_to_go_on(running: Runni
 
 
 def test_given_redis_emptied_expect_the_chat_to_go_on(running: Running) -> None:
+    """Item 62."""
     with people(running.site, "Ann", "Bob") as members:
         expect_chat(*members)
         with redis.Redis.from_url(running.redis.url) as client:
@@ -109,6 +110,7 @@ def test_given_the_brokers_connections_cut_expect_the_chat_to_go_on(running: Run
 
 def test_given_a_worker_restarted_expect_what_was_said_meanwhile_to_arrive(running: Running) -> None:
     """Expect sockets to stay open, and the queue to keep what nobody ran."""
+    # item 11
     with people(running.site, "Ann", "Bob") as members:
         expect_chat(*members)
         running.worker.terminate()

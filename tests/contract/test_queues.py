@@ -40,6 +40,7 @@ def fill(publisher: KombuPublisher, channel: str, most: int = 100_000, size: int
 @on_every_broker
 class TestPublishing:
     def test_given_messages_expect_them_in_order_and_large_ones_cut_into_batches(self, broker: Broker) -> None:
+        """Items 9 and 61."""
         publisher = broker.publisher()
         for number in range(20):
             publisher.publish("one-by-one", [item(number)])
@@ -50,6 +51,7 @@ class TestPublishing:
         assert [found for batch in batches for found in batch.items] == items(range(1_000))
 
     def test_given_any_bytes_expect_them_unchanged(self, broker: Broker) -> None:
+        """Item 22."""
         content = {"all": bytes(range(256)) * 40, "text": "é😀\x00", "n": -(2**63)}
         packed = encode_item(encode_content(content, 100_000), NEVER - 1)
         broker.publisher().publish("chat", [packed])
@@ -58,6 +60,7 @@ class TestPublishing:
         assert decode_item(packed).content == content
 
     def test_given_a_large_message_expect_it_alone_in_its_batch(self, broker: Broker) -> None:
+        """Item 23."""
         large = encode_item(encode_content({"n": 1, "body": bytes(1024 * 1024)}, 2 * 1024 * 1024), NEVER)
         broker.publisher().publish("chat", [item(0), large, item(2)])
         assert [len(batch.items) for batch in broker.batches("chat", 3)] == [1, 1, 1]
@@ -103,6 +106,7 @@ class TestPublishing:
 @on_every_broker
 class TestCapacity:
     def test_given_one_sender_expect_the_capacity_and_other_channels_free(self, broker: Broker) -> None:
+        """Item 54."""
         publisher = broker.publisher(capacity=10)
         taken = fill(publisher, "a")
         # where a busy machine makes it look twice, RabbitMQ does not count yet what it has just been sent
@@ -116,6 +120,7 @@ class TestCapacity:
         assert broker.numbers("b", 1) == [1]
 
     def test_given_another_sender_expect_it_to_see_that_the_channel_is_full(self, broker: Broker) -> None:
+        """Item 54."""
         first, second = broker.publisher(capacity=10), broker.publisher(capacity=10)
         broker.wait_for_depth(first, "a", fill(first, "a"))
         assert fill(second, "a") == 0
@@ -165,6 +170,7 @@ class TestRabbitMQ:
     def test_given_messages_that_nobody_reads_expect_the_broker_to_drop_them_when_they_expire(
         self, broker: Broker
     ) -> None:
+        """Item 56."""
         publisher = broker.publisher(expiry=0.5)
         publisher.publish("a", items(range(MAX_BATCH * 2)))
         broker.wait_for_depth(publisher, "a", 2)

@@ -73,6 +73,8 @@ def run(scenario: Coroutine[Any, Any, None]) -> None:
 
 class TestOrder:
     def test_replies_joins_leaves_and_group_sends_keep_their_order(self, backend: Backend) -> None:
+        """Item 61."""
+
         async def scenario() -> None:
             async with nodes(backend, "a") as [inbox]:
                 store = backend.store
@@ -148,6 +150,7 @@ class TestOrder:
 
 class TestContent:
     def test_bytes_and_text_survive_at_every_depth(self, backend: Backend) -> None:
+        """Item 22."""
         content = {
             "bytes": b"\x00\xff",
             "text": "\0é🙂",
@@ -197,6 +200,8 @@ class TestContent:
 
 class TestGroups:
     def test_a_member_gets_what_is_sent_after_it_was_added(self, backend: Backend) -> None:
+        """Item 31."""
+
         async def scenario() -> None:
             async with nodes(backend, "a") as [inbox]:
                 store = backend.store
@@ -216,6 +221,8 @@ class TestGroups:
         run(scenario())
 
     def test_adding_twice_changes_nothing(self, backend: Backend) -> None:
+        """Item 29."""
+
         async def scenario() -> None:
             async with nodes(backend, "a") as [inbox]:
                 store = backend.store
@@ -233,6 +240,8 @@ class TestGroups:
         run(scenario())
 
     def test_discarding_who_is_no_member_changes_nothing(self, backend: Backend) -> None:
+        """Item 29."""
+
         async def scenario() -> None:
             async with nodes(backend, "a"):
                 store = backend.store
@@ -280,6 +289,8 @@ class TestGroups:
         run(scenario())
 
     def test_normal_channels_are_returned_to_be_published(self, backend: Backend) -> None:
+        """Item 32."""
+
         async def scenario() -> None:
             async with nodes(backend, "a") as [inbox]:
                 store, send = backend.store, group_send("g", "hi")
@@ -308,6 +319,7 @@ class TestFull:
     @pytest.mark.parametrize("bound", [{"inbox_capacity": 3}, {"inbox_bytes": 3000}])
     def test_a_full_inbox_drops_and_tells(self, make: Make, bound: dict[str, int]) -> None:
         """Given an inbox at its bound. Expect replies and group sends to be dropped, counted, and replies named."""
+        # items 31, 54 and 55
         backend = make(**bound)
 
         async def scenario() -> None:
@@ -414,6 +426,7 @@ class TestDeath:
 
     def test_each_orphan_is_given_out_once(self, backend: Backend) -> None:
         """Given dead nodes and a living one, two reapers at once. Expect every orphan once, the living untouched."""
+        # item 116
         dead = [f"n{number}" for number in range(20)]
 
         async def scenario() -> None:
@@ -595,6 +608,7 @@ class TestEnds:
 
     def test_flush_leaves_no_messages_and_no_groups(self, backend: Backend) -> None:
         """Item 50. Expect the interface processes to live on."""
+        # item 50
 
         async def scenario() -> None:
             async with nodes(backend, "a") as [inbox]:

@@ -299,6 +299,7 @@ atexit.register(tell)
 
 @redis_only
 def test_it_imports_no_routing_consumer_or_view(quick: WorkerSetup, tmp_path: Path) -> None:
+    """Item 11."""
     for name, text in SITE.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)

@@ -19,6 +19,7 @@ POOLS = ["prefork", "threads", "solo"]
 
 @pytest.mark.parametrize("pool", POOLS)
 def test_given_messages_of_every_kind_then_each_consumer_runs_once(setup: WorkerSetup, pool: str) -> None:
+    """Items 9, 12 and 14."""
     setup.send_work(20, 0)
     setup.send("work-async", [{"number": 1}])
     setup.send("raise", [{"number": 1}])
@@ -35,6 +36,7 @@ def test_given_messages_of_every_kind_then_each_consumer_runs_once(setup: Worker
 def test_if_a_worker_gets_sigterm_in_a_backlog_then_what_ran_and_what_is_left_is_what_was_sent(
     setup: WorkerSetup, pool: str
 ) -> None:
+    """Item 87, and defect 19."""
     setup.send_work(1_000, 0.02)
     with setup.worker(pool) as worker:
         setup.wait_for_lines(60)
@@ -134,6 +136,7 @@ def test_given_plain_tasks_of_the_same_app_then_the_worker_runs_both(setup: Work
 def test_if_a_consumer_always_asks_to_run_later_then_its_message_runs_eleven_times_and_others_go_on(
     setup: WorkerSetup,
 ) -> None:
+    """Item 80."""
     setup.send("later", [{"number": 1}])
     setup.send_work(5, 0)
     with setup.worker("prefork", concurrency=1) as worker:
@@ -144,6 +147,7 @@ def test_if_a_consumer_always_asks_to_run_later_then_its_message_runs_eleven_tim
 
 
 def test_if_a_consumer_kills_its_process_then_the_worker_goes_on(setup: WorkerSetup) -> None:
+    """Item 13."""
     with setup.worker("prefork", concurrency=1) as worker:
         setup.send("kill", [{"number": 1}])
         worker.wait_for_output("were lost with the process|ended with its process", timeout=30)
@@ -153,6 +157,7 @@ def test_if_a_consumer_kills_its_process_then_the_worker_goes_on(setup: WorkerSe
 
 @pytest.mark.parametrize("option", ["--only-channels=wo*", "--exclude-channels=forward"])
 def test_given_filters_then_only_these_channels_run(setup: WorkerSetup, option: str) -> None:
+    """Item 88."""
     setup.send("forward", [{"number": 1}])
     setup.send_work(2, 0)
     with setup.worker("solo", arguments=[option]):
@@ -173,6 +178,7 @@ def test_if_another_process_of_the_layer_uses_another_broker_then_a_worker_refus
 
 def test_given_delayed_messages_then_they_run_in_time_also_after_a_restart(setup: WorkerSetup) -> None:
     """Items 206 and 207: a delay is kept by the layer, whatever worker there is when it ends."""
+    # item 208, and defect 8
     code = (
         "import django, time; django.setup()\n"
         "from channelcelery import Channel\n"

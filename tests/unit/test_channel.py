@@ -52,21 +52,25 @@ def flush(collected: CollectedSends) -> None:
 
 class TestNamesAndLayers:
     def test_given_an_alias_expect_its_layer(self, default_layer: FakeLayer) -> None:
+        """Items 21, 27 and 29."""
         for made in (Channel("a"), Group("a"), Channel(b"a", "default"), Group(b"a", alias="default")):
             assert made.channel_layer is default_layer
             assert (made.name, str(made)) == ("a", "a")
 
     def test_given_a_layer_expect_it_to_win_over_the_alias(self, default_layer: FakeLayer) -> None:
+        """Items 27 and 29."""
         other = FakeLayer("other")
         assert Channel("a", "default", other).channel_layer is other
         assert Group("a", alias="nowhere", channel_layer=other).channel_layer is other
 
     def test_given_an_unknown_alias_expect_a_key_error_with_the_known_ones(self) -> None:
+        """Item 44."""
         for kind in (Channel, Group):
             with pytest.raises(KeyError, match="no 'nowhere'; it has default"):
                 kind("a", "nowhere")
 
     def test_given_a_bad_name_expect_a_type_error(self, layer: FakeLayer) -> None:
+        """Items 19 and 20."""
         for kind, name in ((Channel, "a b"), (Channel, "a!"), (Group, "a!b"), (Group, "")):
             with pytest.raises(TypeError) as caught:
                 kind(name, channel_layer=layer)
@@ -79,16 +83,19 @@ class TestNamesAndLayers:
 
 class TestSendingOutsideAConsumer:
     def test_given_a_normal_channel_expect_it_in_its_queue_at_once(self, layer: FakeLayer) -> None:
+        """Items 28 and 37."""
         Channel("chat", channel_layer=layer).send({"text": "a"})
         Channel("chat", channel_layer=layer).send({"text": "b"}, immediately=True)
         assert layer.publisher.queues == {"chat": [{"text": "a"}, {"text": "b"}]}
 
     def test_given_a_reply_channel_expect_it_delivered_at_once(self, layer: FakeLayer) -> None:
+        """Item 37."""
         Channel(REPLY, channel_layer=layer).send({"text": "a"})
         assert layer.replies.delivered == [(REPLY, {"text": "a"})]
         assert layer.publisher.queues == {}
 
     def test_given_a_group_expect_it_delivered_at_once(self, layer: FakeLayer) -> None:
+        """Items 30 and 37."""
         Group("room", channel_layer=layer).send({"text": "a"})
         assert layer.replies.delivered == [("room", {"text": "a"})]
 
@@ -103,6 +110,7 @@ class TestSendingOutsideAConsumer:
         assert layer.replies.delivered == [(REPLY, content)]
 
     def test_given_a_full_channel_expect_channel_full_with_its_name(self, layer: FakeLayer) -> None:
+        """Items 39 and 54."""
         layer.publisher.full.add("chat")
         with pytest.raises(ChannelFull) as caught:
             Channel("chat", channel_layer=layer).send({"text": "a"})
@@ -110,6 +118,7 @@ class TestSendingOutsideAConsumer:
         assert isinstance(caught.value, layer.ChannelFull)
 
     def test_given_a_full_member_expect_no_error_and_a_count(self, layer: FakeLayer) -> None:
+        """Items 31 and 32."""
         layer.publisher.full.add("archive")
         group = Group("room", channel_layer=layer)
         group.add("archive")
@@ -120,6 +129,7 @@ class TestSendingOutsideAConsumer:
 
     @pytest.mark.parametrize("content", [None, "text", ["a"], b"x", 5])
     def test_given_no_dict_expect_an_error_of_both_types(self, layer: FakeLayer, content: Any) -> None:
+        """Items 28 and 30."""
         for target in (Channel("a", channel_layer=layer), Channel(REPLY, channel_layer=layer)):
             with pytest.raises(InvalidContent):
                 target.send(content)
@@ -127,6 +137,7 @@ class TestSendingOutsideAConsumer:
             Group("a", channel_layer=layer).send(content)
 
     def test_given_too_much_expect_message_too_large(self) -> None:
+        """Items 23 and 31."""
         layer = FakeLayer(message_size=100)
         for target in (Channel("a", channel_layer=layer), Group("a", channel_layer=layer)):
             with pytest.raises(layer.MessageTooLarge) as caught:
@@ -141,6 +152,7 @@ class TestSendingOutsideAConsumer:
 
 class TestMembership:
     def test_given_channels_or_names_expect_members(self, layer: FakeLayer) -> None:
+        """Items 29 and 32."""
         group = Group("room", channel_layer=layer)
         group.add(REPLY)
         group.add(Channel(REPLY, channel_layer=layer))
@@ -152,6 +164,7 @@ class TestMembership:
         assert group.channels() == ["archive"]
 
     def test_given_a_consumer_expect_membership_at_once(self, layer: FakeLayer) -> None:
+        """Item 29."""
         with collect_sends() as collected:
             Group("room", channel_layer=layer).add(REPLY)
             assert layer.replies.groups == {"room": {REPLY}}
@@ -168,6 +181,7 @@ class TestMembership:
 
 class TestHoldingBack:
     def test_given_a_consumer_expect_nothing_sent_before_its_end(self, layer: FakeLayer) -> None:
+        """Item 36."""
         with collect_sends() as collected:
             Channel("chat", channel_layer=layer).send({"n": 1})
             Channel(REPLY, channel_layer=layer).send({"n": 2})
@@ -199,6 +213,7 @@ class TestHoldingBack:
         assert layer.replies.delivered == [("room", {"n": 1})]
 
     def test_given_immediately_expect_it_sent_inside_the_consumer(self, layer: FakeLayer) -> None:
+        """Items 28, 36 and 39."""
         layer.publisher.full.add("full")
         with collect_sends() as collected:
             Channel("chat", channel_layer=layer).send({"n": 1}, immediately=True)
@@ -210,6 +225,7 @@ class TestHoldingBack:
         assert collected.sends == []
 
     def test_given_a_change_after_the_call_expect_what_was_sent(self, layer: FakeLayer) -> None:
+        """Item 24."""
         with collect_sends() as collected:
             content: dict[str, Any] = {"list": [1]}
             Channel("chat", channel_layer=layer).send(content)
@@ -218,11 +234,13 @@ class TestHoldingBack:
         assert layer.publisher.queues == {"chat": [{"list": [1]}]}
 
     def test_given_no_message_expect_the_error_at_the_call(self, layer: FakeLayer) -> None:
+        """Item 28."""
         with collect_sends() as collected, pytest.raises(InvalidContent):
             Channel("chat", channel_layer=layer).send({"a": object()})
         assert collected.sends == []
 
     def test_given_a_consumer_that_raises_expect_its_sends_kept(self, layer: FakeLayer) -> None:
+        """Item 36."""
         with suppress(ZeroDivisionError), collect_sends() as collected:
             Channel("chat", channel_layer=layer).send({"n": 1})
             raise ZeroDivisionError
@@ -232,6 +250,7 @@ class TestHoldingBack:
         assert layer.publisher.queues == {"chat": [{"n": 2}]}
 
     def test_given_several_layers_expect_each_send_with_its_own(self, layer: FakeLayer) -> None:
+        """Item 48."""
         other = FakeLayer("other")
         with collect_sends() as collected:
             Channel("chat", channel_layer=layer).send({"n": 1})
@@ -249,6 +268,7 @@ class TestHoldingBack:
         assert [len(outer.sends), len(inner.sends)] == [2, 1]
 
     def test_given_another_thread_expect_its_sends_at_once(self, layer: FakeLayer) -> None:
+        """Item 37."""
         with collect_sends() as collected:
             thread = threading.Thread(target=Channel("chat", channel_layer=layer).send, args=({"n": 1},))
             thread.start()
@@ -290,6 +310,7 @@ class TestHoldingBack:
 
 class TestTheLayerItself:
     def test_it_sends_by_name(self, layer: FakeLayer) -> None:
+        """Items 49 and 50."""
         layer.send("chat", {"n": 1})
         layer.send(REPLY, {"n": 2})
         layer.send_group("room", {"n": 3})
@@ -300,6 +321,7 @@ class TestTheLayerItself:
             layer.send("chat", {})
 
     def test_it_checks_names(self, layer: FakeLayer) -> None:
+        """Item 20."""
         for call in (
             lambda: layer.send("a b", {}),
             lambda: layer.send_group("a!b", {}),
@@ -312,6 +334,7 @@ class TestTheLayerItself:
                 call()
 
     def test_it_says_who_it_is(self, layer: FakeLayer) -> None:
+        """Item 45."""
         assert str(layer) == "default (tests.fakes.FakeLayer)"
         assert layer.local_only()
         assert len({layer.new_node() for _ in range(100)}) == 100

@@ -102,11 +102,13 @@ def test_the_tree_in_the_docstring_is_the_real_one() -> None:
 class TestWebsocketCloseException:
     @pytest.mark.parametrize("code", [None, 1000, 3000, 4999])
     def test_given_a_code_for_applications_expect_it(self, code: int | None) -> None:
+        """Item 83."""
         assert WebsocketCloseException(code).code == code
 
     @pytest.mark.parametrize("code", [0, 5, 999, 1001, 1006, 1011, 2999, 5000, -1, True, "1000", 1000.0, b"1000"])
     def test_given_another_code_expect_a_value_error(self, code: Any) -> None:
         """Defect 2 of Channels 1.1.8: any integer passed, and text raised TypeError."""
+        # item 83
         with pytest.raises(ValueError, match=r"1000 or 3000 to 4999"):
             WebsocketCloseException(code)
 
@@ -115,11 +117,13 @@ class TestWebsocketCloseException:
     def test_given_a_websocket_consumer_expect_its_socket_closed(
         self, code: int | None, sent: Any, channel: str
     ) -> None:
+        """Item 83, and defect 2."""
         message = make_message(channel, reply_channel="websocket.send!node.token")
         WebsocketCloseException(code).run(message)
         assert message.channel_layer.replies.delivered == [("websocket.send!node.token", {"close": sent})]
 
     def test_given_another_consumer_expect_a_value_error(self) -> None:
+        """Item 83."""
         with pytest.raises(ValueError, match=r"a consumer of http\.request"):
             WebsocketCloseException().run(make_message("http.request", reply_channel="http.response!node.token"))
 
@@ -129,6 +133,8 @@ class TestWebsocketCloseException:
 
 
 def test_given_a_socket_exception_without_a_run_expect_its_name_in_the_error() -> None:
+    """Item 82."""
+
     class Ban(ChannelSocketException):
         pass
 

@@ -12,6 +12,7 @@ REPLY = "websocket.send!node.token"
 
 
 def test_given_content_channel_and_layer_expect_them_as_attributes() -> None:
+    """Items 33 and 48."""
     layer = FakeLayer("other")
     content = {"text": "a", "reply_channel": REPLY}
     message = Message(content, "websocket.receive", layer)
@@ -26,6 +27,7 @@ def test_given_content_channel_and_layer_expect_them_as_attributes() -> None:
 
 @pytest.mark.parametrize("content", [{}, {"reply_channel": None}, {"reply_channel": ""}])
 def test_given_no_reply_channel_expect_none(content: dict[str, Any]) -> None:
+    """Item 33."""
     assert make_message(**content).reply_channel is None
 
 
@@ -36,6 +38,7 @@ def test_given_a_bad_reply_channel_expect_invalid_name(name: Any) -> None:
 
 
 def test_given_a_message_expect_its_content_as_a_mapping() -> None:
+    """Item 34."""
     message = make_message(text="a", order=1)
     assert message["text"] == "a"
     assert "text" in message
@@ -52,6 +55,7 @@ def test_given_a_message_expect_its_content_as_a_mapping() -> None:
 
 
 def test_given_a_copy_expect_its_own_content_and_the_same_channel_and_layer() -> None:
+    """Item 34."""
     message = make_message(reply_channel=REPLY, headers=[[b"a", b"b"]])
     other = message.copy()
     other["headers"][0][0] = b"changed"
@@ -64,6 +68,7 @@ def test_given_a_copy_expect_its_own_content_and_the_same_channel_and_layer() ->
 
 
 def test_given_decorators_expect_what_they_hang_on_it_to_stay() -> None:
+    """Item 35."""
     message = make_message()
     message.user = "anna"  # type: ignore[attr-defined]
     assert message.user == "anna"  # type: ignore[attr-defined]

@@ -18,6 +18,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 
 def test_the_public_names_are_those_of_their_modules() -> None:
+    """Item 26."""
     expected = {
         "Channel": Channel,
         "DEFAULT_CHANNEL_LAYER": DEFAULT_CHANNEL_LAYER,

@@ -50,23 +50,27 @@ def test_the_names_of_1x_are_there_in_lower_case_too() -> None:
 
 class TestRoute:
     def test_given_a_channel_expect_exactly_it(self) -> None:
+        """Item 66."""
         made = route("websocket.receive", first)
         assert made.match(make_message("websocket.receive")) == (first, {})
         for name in ("websocket.receive2", "websocket", "Websocket.receive"):
             assert made.match(make_message(name)) is None
 
     def test_given_a_list_expect_each(self) -> None:
+        """Item 65."""
         made = route(["a", b"b"], first)
         assert made.channels == ["a", "b"]
         assert made.channel_names() == {"a", "b"}
         assert [made.match(make_message(name)) for name in "abc"] == [(first, {}), (first, {}), None]
 
     def test_given_positional_and_keyword_arguments_expect_those_of_1x(self) -> None:
+        """Item 65."""
         assert Route(channels="a", consumer=first).channels == Route("a", first).channels
         assert RouteClass(consumer=ClassConsumer).consumer is ClassConsumer
         assert Include(routing=[]).routing == []
 
     def test_given_filters_expect_named_groups_as_arguments(self) -> None:
+        """Items 16, 66 and 67."""
         made = route("websocket.receive", first, path=r"^/(?P<room>\w+)/", method="(?P<verb>.*)")
         message = make_message(path="/lobby/more", method="GET", order=5)
         assert made.match(message) == (first, {"room": "lobby", "verb": "GET"})
@@ -74,14 +78,17 @@ class TestRoute:
         assert made.match(make_message(path="/lobby/")) is None
 
     def test_given_a_filter_on_a_number_expect_no_match_rather_than_an_error(self) -> None:
+        """Item 73, and defect 18."""
         assert route("websocket.receive", first, order="0").match(make_message(order=0)) is None
 
     def test_given_bytes_that_are_not_ascii_expect_no_match(self) -> None:
+        """Item 73, and defect 18."""
         made = route("websocket.receive", first, query_string="a")
         assert made.match(make_message(query_string=b"a=1")) == (first, {})
         assert made.match(make_message(query_string=b"a=\xff")) is None
 
     def test_given_a_dotted_path_expect_its_consumer(self) -> None:
+        """Item 65."""
         assert route("a", FIRST).consumer is first
 
     @pytest.mark.parametrize(
@@ -99,6 +106,7 @@ class TestRoute:
         ],
     )
     def test_given_a_path_that_leads_nowhere_expect_it_named(self, path: str) -> None:
+        """Item 72."""
         for make in (lambda: route("a", path), lambda: route_class(path), lambda: Router({"a": path})):
             with pytest.raises(ImproperlyConfigured, match=re.escape(f"Cannot import consumer {path!r}")):
                 make()
@@ -114,11 +122,13 @@ class TestRoute:
             route([name], first)
 
     def test_given_positional_groups_expect_filter_and_route_named(self) -> None:
+        """Item 67."""
         expected = r"filter path='/\(.\)' on route a/b -> tests\.unit\.consumers_to_route\.first contains positional"
         with pytest.raises(ValueError, match=expected):
             route(["a", "b"], first, path="/(.)")
 
     def test_its_text_shows_channels_filters_and_consumer(self) -> None:
+        """Item 77."""
         assert str(route("a", first)) == f"a -> {FIRST}"
         made = route(["a", "b"], FIRST, path="^/x", method=b"GET")
         assert str(made) == f"a/b (path=^/x, method=GET) -> {FIRST}"
@@ -129,12 +139,15 @@ class TestRoute:
 
 class TestRouteClass:
     def test_given_a_class_expect_its_channels(self) -> None:
+        """Item 71."""
         for made in (route_class(ClassConsumer, path="/a"), route_class(f"{ClassConsumer.__module__}.ClassConsumer")):
             assert made.channel_names() == {"websocket.connect", "websocket.receive"}
             assert made.match(make_message(path="/a")) == (ClassConsumer, {})
         assert route_class(ClassConsumer, path="/a").match(make_message(path="/b")) is None
 
     def test_given_no_channel_names_expect_a_value_error(self) -> None:
+        """Item 71."""
+
         class Wrong:
             channel_names = ["a"]
 
@@ -145,6 +158,7 @@ class TestRouteClass:
 
 class TestInclude:
     def test_given_a_prefix_expect_it_cut_off_inside_and_the_message_whole(self) -> None:
+        """Item 69."""
         seen: list[Any] = []
         own = OwnRoute(["websocket.receive"], lambda message: seen.append((message["path"], message.content["path"])))
         inside = [own, route("websocket.receive", first, path="^/room$")]
@@ -162,12 +176,14 @@ class TestInclude:
         assert found == (first, {"channel": "websocket.receive", "layer": message.channel_layer})
 
     def test_given_nesting_expect_each_prefix_cut_and_inner_arguments_to_win(self) -> None:
+        """Item 69."""
         inner = include([route("websocket.receive", first, path="/(?P<c>.)(?P<x>.)$")], path="/(?P<b>.)(?P<x>.)")
         outer = include([inner], path="/(?P<a>.)(?P<x>.)", method="(?P<m>.*)")
         message = make_message(path="/a1/b2/c3", method="GET")
         assert outer.match(message) == (first, {"a": "a", "b": "b", "c": "c", "x": "3", "m": "GET"})
 
     def test_given_several_prefixes_expect_all_needed_and_all_cut(self) -> None:
+        """Item 69."""
         made = include([route("websocket.receive", first, a="^2$", b="^4$")], a="1", b="3")
         assert made.match(make_message(a="12", b=b"34")) == (first, {})
         assert made.match(make_message(a="12", b="44")) is None
@@ -178,6 +194,7 @@ class TestInclude:
         assert include([route("websocket.receive", first)], path="").match(make_message(path=value)) is None
 
     def test_given_no_match_inside_expect_routing_to_go_on(self) -> None:
+        """Item 70."""
         routes = [
             include([route("websocket.receive", first, path="/a")], path="/x"),
             route("websocket.receive", second),
@@ -209,12 +226,14 @@ class TestInclude:
 class TestRoutingForms:
     @pytest.mark.parametrize("name", ["as_list", "as_tuple"])
     def test_given_a_path_to_a_list_expect_its_routes_in_order(self, name: str) -> None:
+        """Item 64."""
         router = Router(f"tests.unit.routings.{name}")
         assert router.channels == {"websocket.receive"}
         assert router.match(make_message(path="/first")) == (first, {})
         assert router.match(make_message(path="/")) == (second, {})
 
     def test_given_a_dict_expect_a_route_for_each(self) -> None:
+        """Item 64."""
         for form in ("tests.unit.routings.as_dict", {"websocket.receive": FIRST, b"websocket.connect": second}):
             router = Router(form)
             assert router.match(make_message("websocket.receive")) == (first, {})
@@ -222,6 +241,7 @@ class TestRoutingForms:
             assert router.match(make_message("websocket.disconnect")) is None
 
     def test_given_includes_of_paths_and_dicts_expect_them_all(self) -> None:
+        """Item 69."""
         router = Router("tests.unit.routings.nested")
         assert router.channels == {"websocket.receive", "websocket.connect"}
         assert router.match(make_message(path="/deep/first")) == (first, {})
@@ -241,6 +261,7 @@ class TestRoutingForms:
 
     @pytest.mark.parametrize("path", ["tests.unit.routings.missing", "tests.unit.nowhere.routes", "routes", ""])
     def test_given_a_path_that_leads_nowhere_expect_it_named(self, path: str) -> None:
+        """Item 72."""
         for make in (Router, include):
             with pytest.raises(ImproperlyConfigured, match=re.escape(f"Cannot import channel routing {path!r}")):
                 make(path)
@@ -270,14 +291,17 @@ class TestRoutingForms:
 
 class TestRouter:
     def test_given_two_that_match_expect_the_first(self) -> None:
+        """Item 68."""
         router = Router([route("websocket.receive", first, path="/a"), route("websocket.receive", second)])
         assert router.match(make_message(path="/ab")) == (first, {})
         assert router.match(make_message(path="/b")) == (second, {})
 
     def test_given_no_route_for_the_channel_expect_none(self) -> None:
+        """Item 76."""
         assert Router([route("a", first)]).match(make_message("b")) is None
 
     def test_given_routes_of_ones_own_expect_their_place_in_the_order(self) -> None:
+        """Items 64 and 68."""
         own = OwnRoute(["websocket.receive"], lambda message: (third, {"x": 1}) if message["path"] == "/own" else None)
         routes = [route("websocket.receive", first, path="/first"), own, route("websocket.receive", second)]
         router = Router(routes)
@@ -303,6 +327,7 @@ class TestRouter:
         assert Router(routes).match(make_message("a")) == (second, {"loud": True})
 
     def test_given_a_route_added_expect_it_last_and_the_list_of_the_project_unchanged(self) -> None:
+        """Item 74."""
         routes = [route("a", first)]
         router = Router(routes)
         router.add_route(route(["a", "b"], second))
@@ -341,6 +366,7 @@ class TestRouter:
 
 class TestCheckDefault:
     def test_given_no_routes_expect_sockets_accepted_and_the_rest_ignored(self) -> None:
+        """Items 75 and 130."""
         router = Router([])
         router.check_default()
         assert router.channels == {"websocket.connect", "websocket.receive", "websocket.disconnect"}
@@ -353,6 +379,7 @@ class TestCheckDefault:
             assert message.channel_layer.replies.delivered == []
 
     def test_given_own_routes_expect_them_first(self) -> None:
+        """Item 75."""
         router = Router([route("websocket.connect", first, path="/mine")])
         router.check_default()
         assert router.match(make_message("websocket.connect", path="/mine")) == (first, {})
@@ -360,6 +387,7 @@ class TestCheckDefault:
 
     @pytest.mark.parametrize("consumer", [first, FIRST])
     def test_given_an_http_consumer_expect_it_for_requests(self, consumer: Any) -> None:
+        """Items 74 and 75."""
         router = Router([route("http.request", second, path="/mine")])
         router.check_default(http_consumer=consumer)
         assert router.match(make_message("http.request", path="/mine")) == (second, {})

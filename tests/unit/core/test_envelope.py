@@ -32,6 +32,7 @@ def travel(content: object) -> dict[str, Any]:
 class TestWhatTravels:
     @given(CONTENTS)
     def test_given_any_message_expect_it_unchanged(self, content: dict[str, Any]) -> None:
+        """Item 22."""
         arrived = travel(content)
         assert arrived == content
         # equality alone takes 1 for True and 1.0
@@ -39,10 +40,12 @@ class TestWhatTravels:
 
     @given(VALUES)
     def test_given_a_tuple_at_any_depth_expect_a_list(self, value: Any) -> None:
+        """Item 22."""
         assert travel({"a": (value, {"b": (value,)})}) == {"a": [value, {"b": [value]}]}
 
     @pytest.mark.parametrize("depth", [1, 2, 50, envelope.MAX_DEPTH - 1])
     def test_given_bytes_and_text_deep_inside_expect_themselves(self, depth: int) -> None:
+        """Item 22."""
         value: Any = [b"\xff\x00", "é\x00😀"]
         for _ in range(depth - 1):
             value = [value]
@@ -55,6 +58,7 @@ class TestWhatTravels:
         assert travel({"a": bytearray(b"x"), "b": memoryview(b"y")}) == {"a": b"x", "b": b"y"}
 
     def test_given_a_change_after_encoding_expect_what_was_encoded(self) -> None:
+        """Item 24."""
         content = {"a": [1]}
         packed = envelope.encode_content(content, LIMIT)
         content["a"].append(2)
@@ -64,6 +68,7 @@ class TestWhatTravels:
 class TestWhatDoesNot:
     @pytest.mark.parametrize("content", [None, "text", b"bytes", 5, ["a"], [("a", 1)], object(), {"a"}])
     def test_given_no_dict_expect_an_error_that_is_both_types(self, content: object) -> None:
+        """Items 28 and 30."""
         with pytest.raises(InvalidContent, match="a message is a dict") as caught:
             envelope.encode_content(content, LIMIT)
         assert isinstance(caught.value, TypeError)
@@ -90,6 +95,7 @@ class TestWhatDoesNot:
     )
     @pytest.mark.parametrize("wrap", [lambda v: v, lambda v: [v], lambda v: {"b": (v,)}], ids=["bare", "list", "dict"])
     def test_given_a_value_that_cannot_travel_expect_an_error(self, value: object, wrap: Callable[[Any], Any]) -> None:
+        """Item 22."""
         with pytest.raises(InvalidContent, match="a message holds bytes, text"):
             envelope.encode_content({"a": wrap(value)}, LIMIT)
 
@@ -125,6 +131,7 @@ class TestWhatDoesNot:
             envelope.encode_content({"a": bomb}, 10_000)
 
     def test_given_the_limit_expect_it_counted_in_encoded_bytes(self) -> None:
+        """Item 23."""
         content = {"text": "é" * 50}
         size = len(content_v1(content))
         assert envelope.encode_content(content, size)
@@ -133,6 +140,7 @@ class TestWhatDoesNot:
         assert (caught.value.size, caught.value.limit) == (size, size - 1)
 
     def test_given_a_megabyte_expect_it_to_travel(self) -> None:
+        """Item 23."""
         assert travel({"text": "x" * 1024 * 1024})["text"] == "x" * 1024 * 1024
 
     def test_given_a_long_key_expect_a_short_message(self) -> None:
@@ -195,6 +203,7 @@ class TestRetries:
     def test_given_an_item_expect_one_more_retry_and_all_else_kept(
         self, content: dict[str, Any], deadline: int
     ) -> None:
+        """Items 25 and 80."""
         item = item_v1(content_v1(content), deadline)
         for retries in range(3):
             assert envelope.decode_item(item) == envelope.Item(content, deadline, retries)

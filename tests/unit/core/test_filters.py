@@ -32,16 +32,20 @@ class TestMatching:
         ],
     )
     def test_given_a_pattern_expect_it_at_the_start(self, pattern: Any, value: Any, expected: Any) -> None:
+        """Items 66, 67 and 73."""
         assert groups({"path": pattern}, {"path": value}) == expected
 
     @pytest.mark.parametrize("value", [0, 5, 1.5, True, None, [], ["a"], {}, "é".encode(), b"\xff"], ids=repr)
     def test_given_a_value_that_is_no_text_expect_no_match(self, value: object) -> None:
+        """Item 73, and defect 18."""
         assert groups({"order": ""}, {"order": value}) is None
 
     def test_given_a_missing_key_expect_no_match(self) -> None:
+        """Item 66."""
         assert groups({"path": ""}, {}) is None
 
     def test_given_several_filters_expect_all_to_match(self) -> None:
+        """Items 66 and 67."""
         filters = {"path": "/(?P<room>.)", "method": "(?P<verb>GET|PUT)"}
         assert groups(filters, {"path": "/a", "method": "GET"}) == {"room": "a", "verb": "GET"}
         assert groups(filters, {"path": "/a", "method": "POST"}) is None
@@ -54,6 +58,7 @@ class TestMatching:
 class TestBadFilters:
     @pytest.mark.parametrize("pattern", ["/(\\w+)/", "(?P<a>x)(y)", b"(x)", re.compile("(x)")], ids=repr)
     def test_given_positional_groups_expect_filter_and_route_named(self, pattern: Any) -> None:
+        """Item 67."""
         with pytest.raises(ValueError, match=r"filter path=.* on a route contains positional groups"):
             compile_filters("a route", {"path": pattern})
 

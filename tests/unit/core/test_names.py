@@ -35,6 +35,7 @@ class TestChannelNames:
     @example("")
     @example(" ")
     def test_given_any_text_expect_the_rule(self, text: str) -> None:
+        """Items 4, 17, 18 and 20, and defect 11."""
         if _is_channel_name(text):
             assert names.check_channel_name(text) == text
         else:
@@ -43,6 +44,7 @@ class TestChannelNames:
 
     @given(PART, st.sampled_from("?!"), PART)
     def test_given_two_parts_expect_a_name(self, main: str, separator: str, local: str) -> None:
+        """Items 10 and 17."""
         name = main + separator + local
         assert names.check_channel_name(name) == name
         assert names.is_reply_channel(name)
@@ -50,6 +52,7 @@ class TestChannelNames:
 
     @pytest.mark.parametrize("check", [names.check_channel_name, names.check_group_name])
     def test_given_99_characters_expect_a_name_and_100_expect_none(self, check: Callable[[object], str]) -> None:
+        """Items 4 and 20."""
         assert check("a" * 99) == "a" * 99
         with pytest.raises(InvalidName, match="1 to 99 characters"):
             check("a" * 100)
@@ -61,6 +64,7 @@ class TestChannelNames:
 
     @pytest.mark.parametrize("check", [names.check_channel_name, names.check_group_name])
     def test_given_bytes_expect_text(self, check: Callable[[object], str]) -> None:
+        """Item 21."""
         assert check(b"http.request") == "http.request"
         with pytest.raises(InvalidName, match="bytes must be ASCII"):
             check("é".encode())
@@ -70,6 +74,7 @@ class TestChannelNames:
     def test_given_no_text_expect_a_type_error_that_shows_it(
         self, check: Callable[[object], str], name: object
     ) -> None:
+        """Item 20."""
         with pytest.raises(TypeError, match="it must be text") as caught:
             check(name)
         assert isinstance(caught.value, InvalidName)
@@ -89,6 +94,7 @@ class TestGroupNames:
     @example("a?b")
     @example("")
     def test_given_any_text_expect_the_rule_without_separators(self, text: str) -> None:
+        """Items 19 and 20."""
         if _is_channel_name(text) and "?" not in text and "!" not in text:
             assert names.check_group_name(text) == text
         else:
@@ -100,6 +106,7 @@ class TestGroupNames:
 class TestNormalChannelNames:
     @pytest.mark.parametrize("name", ["websocket.send!node.token", "http.request.body?x"])
     def test_given_a_reply_channel_expect_an_error(self, name: str) -> None:
+        """Item 10."""
         with pytest.raises(InvalidName, match="only one process reads"):
             names.check_normal_channel_name(name)
 
@@ -111,6 +118,7 @@ class TestNormalChannelNames:
 class TestReplyAddress:
     @given(st.text("aZ0-_", min_size=1, max_size=12), st.text("aZ0-_", min_size=1, max_size=24))
     def test_given_an_address_expect_it_back_from_its_name(self, node: str, token: str) -> None:
+        """Item 95."""
         for kind, begins in (("", "websocket.send!"), (names.HTTP_PREFIX, "http.response!")):
             address = names.ReplyAddress(node, kind + token)
             channel = address.channel()

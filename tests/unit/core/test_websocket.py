@@ -53,6 +53,7 @@ NOTHING: tuple[Any, ...] = ()
     ],
 )
 def test_before_acceptance(reply: dict[str, Any], actions: tuple[Any, ...]) -> None:
+    """Items 118, 119 and 129."""
     assert decide(State.CONNECTING, reply) == actions
 
 
@@ -74,6 +75,7 @@ def test_before_acceptance(reply: dict[str, Any], actions: tuple[Any, ...]) -> N
     ],
 )
 def test_after_acceptance(reply: dict[str, Any], actions: tuple[Any, ...]) -> None:
+    """Items 118 and 120."""
     assert decide(State.OPEN, reply) == actions
 
 
@@ -98,6 +100,7 @@ def test_after_acceptance(reply: dict[str, Any], actions: tuple[Any, ...]) -> No
 )
 @pytest.mark.parametrize("state", [State.CONNECTING, State.OPEN])
 def test_errors_name_the_key_and_never_the_value(state: State, reply: dict[Any, Any], error: str) -> None:
+    """Items 3 and 118."""
     decided = decide(state, reply)
     assert isinstance(decided, str)
     assert error in decided
@@ -113,6 +116,7 @@ def test_codes_that_may_not_be_sent(code: int) -> None:
 
 @pytest.mark.parametrize("reply", [{"text": "a"}, {"accept": True}, {"close": True}, {"bad": 1}, {"text": 7}])
 def test_a_closed_socket_takes_nothing_and_complains_of_nothing(reply: dict[str, Any]) -> None:
+    """Item 63."""
     assert decide(State.CLOSED, reply) == ()
 
 
@@ -156,6 +160,7 @@ def test_values_are_never_in_an_error(reply: dict[Any, Any]) -> None:
 def test_subprotocol_is_the_first_offered_that_is_supported(
     offered: list[str], supported: list[str], chosen: str | None
 ) -> None:
+    """Item 124."""
     assert choose_subprotocol(offered, supported) == chosen
 
 

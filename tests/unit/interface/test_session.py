@@ -76,6 +76,7 @@ def test_a_server_that_knows_little_is_enough() -> None:
 
 def test_a_whole_life_in_order() -> None:
     """Given a socket, If it is accepted, speaks and leaves, Expect one message each, numbered (items 114 to 116)."""
+    # items 114, 115 and 116
 
     async def main() -> None:
         world, server = World(), FakeServer()
@@ -144,6 +145,8 @@ def test_the_answer_may_come_at_once() -> None:
 
 
 def test_no_answer_refuses() -> None:
+    """Item 122."""
+
     async def main() -> None:
         world, server = World(connect_timeout=0.05), FakeServer()
         await world.connect(server)
@@ -422,6 +425,7 @@ def test_a_frame_above_what_a_message_may_take_closes_with_1009() -> None:
 
 def test_while_the_queue_is_full_the_socket_is_not_read() -> None:
     """Given a full queue, If there is room again in time, Expect the frames in order and none lost."""
+    # item 60
 
     async def main() -> None:
         world, server = World(), FakeServer()
@@ -478,6 +482,8 @@ def test_a_close_ends_the_wait_for_room() -> None:
 
 
 def test_a_disconnect_that_finds_no_room_is_published_later() -> None:
+    """Item 60."""
+
     async def main() -> None:
         world, server = World(), FakeServer()
         _, task = await world.open(server)

@@ -44,6 +44,7 @@ class TestConsumeLater:
     def test_expect_it_as_it_came_with_its_deadline_and_one_more_retry(
         self, routed: Callable[..., None], queued: list[bytes]
     ) -> None:
+        """Items 25 and 80."""
         routed(later)
         assert counted(job(encoded({"n": 1}, NEVER - 7), encoded({"n": 2}))) == (2, 0, {})
         first, second = (decode_item(item) for item in queued)
@@ -53,6 +54,7 @@ class TestConsumeLater:
     def test_expect_one_run_and_ten_retries_then_a_warning_and_a_count(
         self, routed: Callable[..., None], queued: list[bytes], caplog: pytest.LogCaptureFixture, layer: FakeLayer
     ) -> None:
+        """Items 40 and 80."""
         routed(lambda message: later(message))
         outcomes = [job({"n": 1})]
         while queued:
@@ -68,6 +70,7 @@ class TestConsumeLater:
 
     def test_given_messages_behind_it_expect_it_after_them(self, routed: Callable[..., None], layer: FakeLayer) -> None:
         """Given a channel that is full, Expect it to take the message back all the same: it was there before."""
+        # item 80
 
         def consumer(message: Message) -> None:
             if message["n"] == 1:

@@ -39,6 +39,7 @@ def broken(error: Exception) -> Any:
 def test_given_all_kinds_expect_queues_first_then_replies_and_groups_in_the_order_of_the_calls(
     layer: FakeLayer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Item 36."""
     order: list[str] = []
     publish, deliver = layer.publisher.publish, layer.replies.deliver
     monkeypatch.setattr(layer.publisher, "publish", lambda *args: (order.append("queues"), publish(*args))[1])
@@ -52,6 +53,7 @@ def test_given_all_kinds_expect_queues_first_then_replies_and_groups_in_the_orde
 
 
 def test_given_two_layers_expect_each_to_get_its_own(layer: FakeLayer) -> None:
+    """Item 48."""
     other = FakeLayer("other")
     assert not flush(sends(layer, ("a", {"n": 1})) + sends(other, ("a", {"n": 2})) + sends(layer, ("a", {"n": 3})))
     assert layer.publisher.queues == {"a": [{"n": 1}, {"n": 3}]}
@@ -66,6 +68,7 @@ class TestFullQueue:
     def test_expect_it_tried_again_then_dropped_counted_and_logged_with_the_mend(
         self, layer: FakeLayer, caplog: pytest.LogCaptureFixture
     ) -> None:
+        """Item 38, and defects 1 and 3."""
         layer.publisher.full.add("a")
         dropped = flush(sends(layer, ("a", {"n": 1}), ("b", {"n": 2}), ("a", {"n": 3}), (REPLY, {"text": "x"})))
         assert dropped == {"channel_full": 2}
@@ -76,6 +79,7 @@ class TestFullQueue:
         assert "2 messages were dropped since a stayed at capacity for 0.05 s: run more workers" in caplog.text
 
     def test_if_there_is_room_again_expect_it_sent_once_and_in_order(self, layer: FakeLayer) -> None:
+        """Item 38."""
         layer.publisher.full.add("a")
         publish = layer.publisher.publish
 

@@ -55,6 +55,7 @@ class TestSlots:
         assert pool.jobs[0].items == numbered(20)
 
     def test_given_two_channels_expect_them_served_in_turn(self) -> None:
+        """Item 53."""
         pool = FakePool(slots=1)
         pool.receive(*numbered(3))
         pool.receive(b"other", key=OTHER)

@@ -37,14 +37,17 @@ class TestHandshake:
         return run
 
     def test_given_a_consumer_that_sent_nothing_expect_accept(self, connect: Any) -> None:
+        """Item 1."""
         assert connect(nothing) == [{"accept": True}]
 
     def test_given_a_consumer_that_raised_expect_the_socket_refused_at_once(self, connect: Any) -> None:
+        """Item 1."""
         assert connect(failing) == [{"close": True}]
 
     def test_given_a_setting_against_it_expect_no_answer(
         self, connect: Any, layer: FakeLayer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        """Item 1."""
         monkeypatch.setattr(layer, "config", FakeLayer(implicit_accept=False).config)
         assert connect(nothing) == []
 
@@ -54,6 +57,8 @@ class TestHandshake:
     def test_given_an_explicit_answer_expect_no_other(
         self, connect: Any, answer: dict[str, Any], immediately: bool, raises: bool
     ) -> None:
+        """Item 1."""
+
         def consumer(message: Message) -> None:
             assert message.reply_channel is not None
             message.reply_channel.send(answer, immediately=immediately)
@@ -74,6 +79,8 @@ class TestHandshake:
         assert [name for name, _ in layer.replies.delivered] == ["room", "websocket.send!node.other", REPLY]
 
     def test_given_deny_connection_expect_it_refused(self, connect: Any) -> None:
+        """Item 81."""
+
         def consumer(message: Message) -> None:
             raise DenyConnection
 
@@ -91,12 +98,15 @@ class TestHandshake:
     def test_given_a_close_exception_expect_its_code_and_nothing_else(
         self, connect: Any, code: int | None, close: object
     ) -> None:
+        """Item 83, and defect 2."""
+
         def consumer(message: Message) -> None:
             raise WebsocketCloseException(code)
 
         assert connect(consumer) == [{"close": close}]
 
     def test_given_no_route_for_the_path_expect_the_default_to_accept(self, connect: Any, layer: FakeLayer) -> None:
+        """Item 75."""
         job({"reply_channel": REPLY, "path": "/nowhere"}, channel="websocket.connect")
         assert layer.replies.delivered == [(REPLY, {"accept": True})]
 

@@ -108,11 +108,13 @@ class TestQueues:
     def test_given_globs_expect_what_they_choose_case_counted(
         self, layers: Callable[..., None], only: list[str], exclude: list[str], expected: set[str]
     ) -> None:
+        """Item 88."""
         layers(default=(["chat", "chat-log", "Chat"], "p:"))
         queues = queues_to_consume(only, exclude)
         assert queues == {f"p:{channel}": ("default", channel) for channel in expected}
 
     def test_given_several_layers_expect_the_queues_of_each(self, layers: Callable[..., None]) -> None:
+        """Item 48."""
         layers(default=(["chat"], "a:"), other=(["chat"], "b:"))
         queues = queues_to_consume(["chat"], [])
         assert queues == {"a:chat": ("default", "chat"), "b:chat": ("other", "chat")}

@@ -37,6 +37,7 @@ def failing(message: Message) -> None:
 
 class TestRouting:
     def test_given_named_groups_expect_them_as_keyword_arguments(self, routed: Callable[..., None]) -> None:
+        """Items 67 and 78."""
         seen: list[Any] = []
 
         def consumer(message: Message, room: str) -> None:
@@ -49,6 +50,7 @@ class TestRouting:
     def test_given_no_route_expect_an_error_logged_a_count_and_no_signal(
         self, routed: Callable[..., None], caplog: pytest.LogCaptureFixture, signals: list[str]
     ) -> None:
+        """Item 76."""
         routed(route("chat", nothing, path="^/a"))
         assert counted(job({"path": "/b"}, {"path": "/a"})) == (1, 0, {"unrouted": 1})
         assert "no route for a message on chat: check the routing" in caplog.text
@@ -57,6 +59,8 @@ class TestRouting:
     def test_given_a_route_of_ones_own_that_raises_expect_it_logged_and_the_next_message_run(
         self, routed: Callable[..., None], caplog: pytest.LogCaptureFixture
     ) -> None:
+        """Defect 18."""
+
         class Fragile:
             def channel_names(self) -> set[str]:
                 return {"chat"}
@@ -106,6 +110,8 @@ class TestAroundAConsumer:
         monkeypatch: pytest.MonkeyPatch,
         error: type[BaseException] | None,
     ) -> None:
+        """Items 85 and 86."""
+
         def consumer(message: Message) -> None:
             signals.append("ran")
             if error is not None:
@@ -158,6 +164,8 @@ class TestRaising:
     def test_given_a_consumer_that_raises_expect_it_logged_its_sends_and_the_next_message_run(
         self, routed: Callable[..., None], layer: FakeLayer, caplog: pytest.LogCaptureFixture
     ) -> None:
+        """Items 36 and 79."""
+
         def consumer(message: Message) -> None:
             Channel("log").send({"n": message["n"]})
             Group("room").send({"text": "a"})
@@ -173,6 +181,8 @@ class TestRaising:
 
     @pytest.mark.parametrize("error", [SystemExit(1), asyncio.CancelledError(), RecursionError(), KeyError("x")])
     def test_whatever_it_raises_the_job_ends_well(self, routed: Callable[..., None], error: BaseException) -> None:
+        """Item 79, and defect 1."""
+
         def consumer(message: Message) -> None:
             raise error
 
@@ -190,6 +200,8 @@ class TestRaising:
     def test_given_an_exception_that_acts_expect_it_to_act_on_the_message(
         self, routed: Callable[..., None], layer: FakeLayer
     ) -> None:
+        """Item 82."""
+
         class Answer(ChannelSocketException):
             def run(self, message: Message) -> None:
                 Channel("log").send({"about": message["text"]})
@@ -204,6 +216,8 @@ class TestRaising:
     def test_given_one_that_cannot_act_expect_it_logged(
         self, routed: Callable[..., None], caplog: pytest.LogCaptureFixture
     ) -> None:
+        """Item 83, and defects 1 and 2."""
+
         def consumer(message: Message) -> None:
             raise WebsocketCloseException(4001)
 
@@ -215,6 +229,8 @@ class TestRaising:
     def test_given_deny_connection_outside_of_connect_expect_it_logged(
         self, routed: Callable[..., None], caplog: pytest.LogCaptureFixture, layer: FakeLayer
     ) -> None:
+        """Item 81, and defect 1."""
+
         def consumer(message: Message) -> None:
             raise DenyConnection
 
@@ -232,6 +248,7 @@ class TestAsyncConsumers:
     def test_given_a_coroutine_function_expect_it_awaited_and_its_sends(
         self, routed: Callable[..., None], layer: FakeLayer
     ) -> None:
+        """Item 14."""
         routed(self.sending)
         assert counted(job({}, {})) == (2, 0, {})
         assert layer.publisher.queues == {"log": [{"from": "async"}] * 2}
@@ -264,6 +281,7 @@ class TestAsyncConsumers:
         assert layer.publisher.queues == {"chat": [{}]}
 
     def test_given_a_return_value_that_is_no_coroutine_expect_it_ignored(self, routed: Callable[..., None]) -> None:
+        """Item 14."""
         routed(lambda message: "anything")
         assert counted(job({})) == (1, 0, {})
 
@@ -272,6 +290,7 @@ class TestReading:
     def test_given_expired_and_unreadable_messages_expect_them_counted_and_the_others_run(
         self, routed: Callable[..., None], caplog: pytest.LogCaptureFixture
     ) -> None:
+        """Item 56."""
         ran: list[int] = []
         routed(lambda message: ran.append(message["n"]))
         now = int(time.time() * 1_000)
@@ -359,6 +378,7 @@ class TestFlushing:
     def test_what_is_sent_inside_a_consumer_leaves_only_after_it(
         self, routed: Callable[..., None], layer: FakeLayer
     ) -> None:
+        """Items 36 and 39."""
         inside: list[Any] = []
 
         def consumer(message: Message) -> None:
