@@ -44,8 +44,11 @@ class LayerConfig:
         message_size: bytes of one encoded message.
         inbox_capacity: entries that wait for one interface process at most.
         inbox_bytes: bytes that wait for one interface process at most.
-        http: "inline" serves HTTP by Django's ASGI handler in the interface process, "off" answers 404.
-        body_size: bytes of the largest body of an HTTP request, where HTTP is "inline".
+        http: "worker" has HTTP requests answered by workers; "inline" by Django's ASGI handler in the interface
+            process, but for those that a route of the project's own matches; "off" answers 404.
+        http_timeout: seconds for a worker to begin a response, and between two pieces of it (item 110).
+        response_spool: bytes of one response that wait in the interface process for their client.
+        body_size: bytes of the largest body of an HTTP request.
         body_timeout: seconds between two pieces of such a body.
         implicit_accept: a connect consumer that returned and answered nothing accepts (section 0, item 1).
         allowed_origins: hosts that a browser's Origin may name, as in ALLOWED_HOSTS; None means ALLOWED_HOSTS.
@@ -77,6 +80,8 @@ class LayerConfig:
     inbox_capacity: int = 100_000
     inbox_bytes: int = 64 * _MIB
     http: str = "inline"
+    http_timeout: float = 60.0
+    response_spool: int = 64 * _MIB
     body_size: int = 100 * _MIB
     body_timeout: float = 30.0
     implicit_accept: bool = True
@@ -240,8 +245,8 @@ def _read_channel_capacity(alias: str, key: str, value: Any) -> tuple[tuple[re.P
 
 
 def _read_http(alias: str, key: str, value: Any) -> str:
-    if value not in ("inline", "off"):
-        raise _wrong(alias, key, f"write 'inline' or 'off', not {value!r}")
+    if value not in ("worker", "inline", "off"):
+        raise _wrong(alias, key, f"write 'worker', 'inline' or 'off', not {value!r}")
     return str(value)
 
 

@@ -12,6 +12,7 @@ __all__ = [
     "check_channel_name",
     "check_group_name",
     "check_normal_channel_name",
+    "is_http_token",
     "is_reply_channel",
     "reply_address",
 ]
@@ -39,7 +40,7 @@ class ReplyAddress:
     @property
     def is_http(self) -> bool:
         """Whether the connection is an HTTP request and not a socket."""
-        return self.token.startswith(HTTP_PREFIX)
+        return is_http_token(self.token)
 
     def channel(self) -> str:
         """Return the reply channel's name (items 95 and 114)."""
@@ -48,6 +49,11 @@ class ReplyAddress:
     def body_channel(self) -> str:
         """Return the name of the channel that a request's body comes by (item 91)."""
         return f"http.request.body?{self.node}.{self.token}"
+
+
+def is_http_token(token: str) -> bool:
+    """Tell whether a connection is an HTTP request and not a socket."""
+    return token.startswith(HTTP_PREFIX)
 
 
 def _as_text(kind: str, name: object) -> str:

@@ -115,7 +115,6 @@ class InterfaceApplication:
         from channelcelery.layers import channel_layers
 
         layer = channel_layers[self.alias]
-        http = http_application(config, self._faults)
         publisher = PublisherThread(layer.publisher, config)
         intake = Intake(config, publisher, self._faults)
         node = Node(layer, intake, self._faults)
@@ -125,9 +124,11 @@ class InterfaceApplication:
             hub=node.hub,
             intake=intake,
             faults=self._faults,
+            errands=node.errands,
             origins=origins_of(config),
             subprotocols=self._spoken(),
         )
+        http = http_application(around)
         publisher.start()
         return _Running(around, node, intake, http)
 

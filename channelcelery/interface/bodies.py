@@ -3,19 +3,51 @@
 import asyncio
 from typing import Any
 
+from channelcelery.interface.answers import answer
 from channelcelery.interface.events import Event, Receive, Scope, Send
 from channelcelery.interface.faults import Faults
 
-__all__ = ["BoundedBodies", "HttpApplication"]
+__all__ = ["Body", "BoundedBodies", "HttpApplication", "Limits"]
 
 #: An ASGI application for connections of type "http".
 HttpApplication = Any
 
 _TOO_LARGE, _TOO_SLOW = 413, 408
-_SAYS = {
-    _TOO_LARGE: b"The body is too large.\n",
-    _TOO_SLOW: b"The body did not come in time.\n",
-}
+
+
+class Limits:
+    """What a request's body may be.
+
+    Args:
+        size: bytes of a body.
+        timeout: seconds between two pieces of a body.
+        faults: where requests that break them are counted.
+    """
+
+    def __init__(self, size: int, timeout: float, faults: Faults) -> None:
+        self.size = size
+        self.timeout = timeout
+        self._faults = faults
+
+    def body(self, scope: Scope, receive: Receive) -> "Body":
+        """Return the body of a request; what its Content-Length says is looked at at once."""
+        body = Body(receive, self.size, self.timeout)
+        if _length(scope) > self.size:
+            body.fault = _TOO_LARGE
+        return body
+
+    async def refuse(self, status: int, scope: Scope, send: Send | None) -> None:
+        """Count a body that broke a limit, and answer its request.
+
+        Args:
+            status: 413 or 408.
+            scope: the server's description of the request.
+            send: the server's, or None if something was answered already.
+        """
+        reason, key = ("too large", "body_size") if status == _TOO_LARGE else ("too slow", "body_timeout")
+        self._faults.note(key, "the body of a request for %.200a is %s: see CONFIG[%r]", scope["path"], reason, key)
+        if send is not None:
+            await answer(status, scope, send)
 
 
 class BoundedBodies:
@@ -23,23 +55,19 @@ class BoundedBodies:
 
     Args:
         application: answers requests.
-        size: bytes of a body.
-        timeout: seconds between two pieces of a body.
-        faults: where such requests are counted.
+        limits: what bodies may be.
     """
 
-    def __init__(self, application: HttpApplication, size: int, timeout: float, faults: Faults) -> None:
+    def __init__(self, application: HttpApplication, limits: Limits) -> None:
         self.application = application
-        self._size = size
-        self._timeout = timeout
-        self._faults = faults
+        self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if _length(scope) > self._size:
-            await self._refuse(_TOO_LARGE, scope, send)
+        body = self._limits.body(scope, receive)
+        if (fault := body.fault) is not None:
+            await self._limits.refuse(fault, scope, send)
             return
-        body = _Body(receive, self._size, self._timeout)
         answered = False
 
         async def send_noting(event: Event) -> None:
@@ -49,36 +77,29 @@ class BoundedBodies:
 
         await self.application(scope, body.receive, send_noting)
         if body.fault is not None:
-            await self._refuse(body.fault, scope, None if answered else send)
-
-    async def _refuse(self, status: int, scope: Scope, send: Send | None) -> None:
-        reason, key = ("too large", "body_size") if status == _TOO_LARGE else ("too slow", "body_timeout")
-        self._faults.note(key, "the body of a request for %.200a is %s: see CONFIG[%r]", scope["path"], reason, key)
-        if send is None:
-            return
-        says = _SAYS[status]
-        headers = [
-            (b"content-type", b"text/plain; charset=utf-8"),
-            (b"content-length", str(len(says)).encode()),
-            # or the server would go on reading what is left of the body
-            (b"connection", b"close"),
-        ]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": says})
+            await self._limits.refuse(body.fault, scope, None if answered else send)
 
 
-class _Body:
-    """The way in of one request, until its body is complete; `fault` is the status of what was wrong with it."""
+class Body:
+    """The way in of one request, until its body is complete.
+
+    Args:
+        receive: the server's.
+        size: bytes that may come.
+        timeout: seconds between two pieces.
+    """
 
     def __init__(self, receive: Receive, size: int, timeout: float) -> None:
+        #: the status of what was wrong with it
+        self.fault: int | None = None
+        self.complete = False
         self._receive = receive
         self._left = size
         self._timeout = timeout
-        self._complete = False
-        self.fault: int | None = None
 
     async def receive(self) -> Event:
-        if self._complete:  # what comes is a disconnect, whenever
+        """Return the server's next event, or a disconnect where the body breaks a limit."""
+        if self.complete:  # what comes is a disconnect, whenever
             return await self._receive()
         if self.fault is None:
             try:
@@ -88,10 +109,9 @@ class _Body:
                 self.fault = _TOO_SLOW
             else:
                 self._left -= len(event.get("body", b""))
-                self._complete = not event.get("more_body", False)
                 if self._left >= 0:
+                    self.complete = event["type"] == "http.request" and not event.get("more_body", False)
                     return event
-                self._complete = False
                 self.fault = _TOO_LARGE
         return {"type": "http.disconnect"}
 

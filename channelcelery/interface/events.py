@@ -7,7 +7,7 @@ from typing import Any
 
 from channelcelery.core.websocket import Accept, Action, Close, Refuse, SendBytes, SendText, State
 
-__all__ = ["Event", "Plan", "Receive", "Scope", "Send", "plan_of", "send_unavailable"]
+__all__ = ["RETRY_AFTER", "Event", "Plan", "Receive", "Scope", "Send", "plan_of", "send_unavailable"]
 
 Event = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -15,7 +15,7 @@ Receive = Callable[[], Awaitable[Event]]
 Send = Callable[[Event], Awaitable[None]]
 
 #: What a client that found no room is told to wait, in seconds.
-_RETRY_AFTER = b"2"
+RETRY_AFTER = b"2"
 #: Seconds in which a server is done with a handshake that it answered.
 _SETTLE = 0.05
 
@@ -68,7 +68,7 @@ async def send_unavailable(scope: Scope, send: Send) -> None:
     if "websocket.http.response" not in (scope.get("extensions") or {}):
         await send({"type": "websocket.close"})
         return
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"retry-after", _RETRY_AFTER)]
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"retry-after", RETRY_AFTER)]
     await send({"type": "websocket.http.response.start", "status": 503, "headers": headers})
     await send({"type": "websocket.http.response.body", "body": b"There is no room now; try again.\n"})
     # uvicorn takes it for an error if the application returns before the connection is gone

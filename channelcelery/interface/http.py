@@ -1,23 +1,125 @@
-"""HTTP in the interface process: Django's own handler where CONFIG["http"] says "inline", else nothing."""
+"""HTTP in the interface process: by workers, by Django's own handler, or not at all, as CONFIG["http"] says."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from django.utils.module_loading import import_string
 
 from channelcelery.conf import LayerConfig
-from channelcelery.interface.bodies import BoundedBodies, HttpApplication
+from channelcelery.core.names import ReplyAddress
+from channelcelery.exceptions import ChannelFull, InvalidContent
+from channelcelery.interface.answers import answer
+from channelcelery.interface.bodies import BoundedBodies, HttpApplication, Limits
 from channelcelery.interface.events import Receive, Scope, Send
-from channelcelery.interface.faults import Faults, logger
+from channelcelery.interface.exchange import Exchange
+from channelcelery.interface.faults import logger
+from channelcelery.interface.request import Arrival, read_body, refusal, request_content
+from channelcelery.interface.spool import Spool
+from channelcelery.interface.surroundings import Surroundings
 
-__all__ = ["HttpApplication", "http_application"]
+__all__ = ["HttpApplication", "HttpByWorkers", "http_application"]
+
+#: Bytes of one request's body that are held in memory, as Django holds them (FILE_UPLOAD_MAX_MEMORY_SIZE).
+_IN_MEMORY = 2_621_440
 
 
-def http_application(config: LayerConfig, faults: Faults) -> HttpApplication:
+def http_application(around: Surroundings) -> HttpApplication:
     """Return what answers HTTP.
 
     Args:
-        config: the layer's settings.
-        faults: where requests that were cut off are counted.
+        around: what requests share with sockets.
     """
+    config = around.config
     if config.http == "off":
         return _nothing_here
-    return BoundedBodies(_inline(), config.body_size, config.body_timeout, faults)
+    limits = Limits(config.body_size, config.body_timeout, around.faults)
+    by_workers = HttpByWorkers(around, limits)
+    if config.http == "worker":
+        return by_workers
+    return _Sorted(_route_matcher(config), by_workers, BoundedBodies(_inline(), limits))
+
+
+class HttpByWorkers:
+    """Has requests answered by consumers of `http.request`: views, unless the project routes them elsewhere.
+
+    Args:
+        around: what requests share with sockets.
+        limits: what their bodies may be.
+    """
+
+    def __init__(self, around: Surroundings, limits: Limits) -> None:
+        self._around = around
+        self._limits = limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        faults, path = self._around.faults, scope["path"]
+        if reason := refusal(scope):
+            faults.note("request_invalid", "a request for %.200a got 400: %s", path, reason)
+            await answer(400, scope, send)
+            return
+        if not self._around.node.ready:
+            faults.note("not_ready", "requests get 503 while the channel layer's Redis is away")
+            await answer(503, scope, send)
+            return
+        spool = Spool(self._around.room, _IN_MEMORY)
+        try:
+            await self._serve(spool, scope, receive, send)
+        finally:
+            await spool.close()
+
+    async def _serve(self, spool: Spool, scope: Scope, receive: Receive, send: Send) -> None:
+        faults, path = self._around.faults, scope["path"]
+        body = self._limits.body(scope, receive)
+        match await read_body(body, spool):
+            case Arrival.GONE:
+                return
+            case Arrival.BROKEN:
+                await self._limits.refuse(body.fault or 413, scope, send)
+                return
+            case Arrival.NO_ROOM:
+                faults.note("body_full", "the body of a request for %.200a got 503: there is no room for it", path)
+                await answer(503, scope, send)
+                return
+        exchange = Exchange(self._around, scope, send, spool)
+        try:
+            await exchange.begin()
+        except ChannelFull as error:
+            faults.note("request_full", "requests get 503: %s", error)
+            await answer(503, scope, send)
+        except InvalidContent as error:
+            faults.note("request_invalid", "a request for %.200a got 400: %s", path, error)
+            await answer(400, scope, send)
+        else:
+            await exchange.run(receive)
+
+
+class _Sorted:
+    """Has workers answer what a route of the project's own matches, and Django's handler all else."""
+
+    def __init__(self, is_routed: Callable[[Scope], bool], routed: HttpApplication, other: HttpApplication) -> None:
+        self._is_routed = is_routed
+        self._routed = routed
+        #: what answers requests that no route matches
+        self.other = other
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        chosen = self._routed if self._is_routed(scope) else self.other
+        answered: Awaitable[None] = chosen(scope, receive, send)
+        return answered
+
+
+def _route_matcher(config: LayerConfig) -> Callable[[Scope], bool]:
+    # by name: this alone brings routing and consumers into an interface process, which otherwise reaches neither
+    router: Any = import_string("channelcelery.routing.make_router")(config.alias)
+    message: Any = import_string("channelcelery.message.Message")
+    layer = import_string("channelcelery.layers.channel_layers")[config.alias]
+    address = ReplyAddress("inline", "unused")
+
+    def is_routed(scope: Scope) -> bool:
+        return router.match(message(request_content(scope, address, b""), "http.request", layer)) is not None
+
+    return is_routed
 
 
 def _inline() -> HttpApplication:
@@ -27,7 +129,8 @@ def _inline() -> HttpApplication:
     from django.core.handlers.asgi import ASGIHandler
 
     logger.info(
-        "HTTP is served in the interface process (CONFIG['http'] is 'inline'): deploying new views restarts its sockets"
+        "HTTP is served in the interface process (CONFIG['http'] is 'inline'), which loads routes and views: deploying "
+        "new ones restarts its sockets"
     )
     # not get_asgi_application(), which would set up Django and its logging a second time
     handler = ASGIHandler()
@@ -39,7 +142,4 @@ def _inline() -> HttpApplication:
 
 
 async def _nothing_here(scope: Scope, receive: Receive, send: Send) -> None:
-    body = b"This process serves WebSockets only (CONFIG['http'] is 'off').\n"
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 404, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+    await answer(404, scope, send)

@@ -1,4 +1,4 @@
-"""The hub: the sockets that this process holds, the groups they are in, and the fan-out to them.
+"""The hub: the sockets and HTTP requests that this process holds, the groups they are in, and the fan-out to them.
 
 It is the authority on both; what Redis keeps is a copy, brought up to date by `Changes`. All of it runs on the event
 loop, and nothing in it waits.
@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from channelcelery.core.inbox import Entry, GroupEntry, JoinEntry, LeaveEntry, RepliesEntry
 from channelcelery.core.membership import Changes, Memberships
+from channelcelery.core.names import is_http_token
 from channelcelery.core.websocket import State, decide
 from channelcelery.interface.events import Plan, plan_of
 from channelcelery.interface.faults import Faults
@@ -24,7 +25,7 @@ _EXPIRED_AT_ONCE = 500
 
 
 class LocalSocket(Protocol):
-    """A socket as the hub sees it; none of this waits."""
+    """A socket, or an HTTP request that waits for its response, as the hub sees it; none of this waits."""
 
     @property
     def token(self) -> str:
@@ -46,6 +47,9 @@ class LocalSocket(Protocol):
 
     def close(self, code: int, *, quietly: bool = False) -> None:
         """Close or refuse it; quietly, if another process tells consumers that it ended."""
+
+    def lose(self) -> None:
+        """Take note that Redis lost what was under way."""
 
     def sweep(self) -> None:
         """End the connection if it is too old, or its client holds it up."""
@@ -118,7 +122,7 @@ class Hub:
     def _deliver(self, token: str, reply: Mapping[str, Any]) -> None:
         if (socket := self._sockets.get(token)) is None:
             # its client is gone (item 63)
-            self._faults.note("socket_gone", "a reply came for a socket that is gone", level=logging.DEBUG)
+            self._faults.note("socket_gone", "a reply came for a connection that is gone", level=logging.DEBUG)
             return
         try:
             socket.deliver(reply)
@@ -139,8 +143,11 @@ class Hub:
             return
         decided = decide(State.OPEN, content)
         if isinstance(decided, str):
-            self._faults.note("bad_reply", "a send to the group %.100a was dropped: %s", group, decided)
-            return
+            # what is for no socket may be the response that requests in the group wait for (item 97)
+            requests = tuple(filter(is_http_token, members))
+            if len(requests) < len(members):
+                self._faults.note("bad_reply", "a send to the group %.100a was dropped: %s", group, decided)
+            members, decided = requests, ()
         plan = plan_of(decided)
         for number, token in enumerate(members, 1):
             if (socket := self._sockets.get(token)) is not None:
@@ -167,6 +174,10 @@ class Hub:
         self._memberships.clear()
         self._each(lambda socket: socket.close(code, quietly=socket.token not in unknown))
         self._sockets.clear()
+
+    def lose(self) -> None:
+        """Take note that Redis lost what was under way to this process."""
+        self._each(lambda socket: socket.lose())
 
     def sweep(self) -> None:
         """End connections that are too old, or that their clients hold up."""

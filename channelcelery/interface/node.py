@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Callable, Iterable
 from channelcelery.core.membership import Changes
 from channelcelery.core.names import ReplyAddress
 from channelcelery.exceptions import InvalidChannelLayerError, LayerUnavailable
+from channelcelery.interface.errands import Errands
 from channelcelery.interface.faults import Faults, logger
 from channelcelery.interface.hub import Hub
 from channelcelery.interface.intake import Intake
-from channelcelery.layers.base import Beat, Inbox
+from channelcelery.layers.base import Beat, Inbox, InterfacePieces
 from channelcelery.layers.layer import ChannelLayer
 
 __all__ = ["Node"]
@@ -46,10 +47,13 @@ class Node:
 
     def __init__(self, layer: ChannelLayer, intake: Intake, faults: Faults) -> None:
         self.hub = Hub(faults, self._record_soon, layer.config.group_expiry)
+        #: tell Redis of requests that are over
+        self.errands = Errands(faults)
         self._layer = layer
         self._intake = intake
         self._faults = faults
         self._inbox: Inbox = layer.make_inbox(layer.new_node())
+        self._pieces: InterfacePieces | None = None
         self._in_touch = self._opened = self._closing = self._lost = False
         # a beat, a rebuild and a record each say what the state is: never two at once
         self._telling = asyncio.Lock()
@@ -66,6 +70,13 @@ class Node:
     def ready(self) -> bool:
         """Whether replies can reach it."""
         return self._opened and self._in_touch and not self._closing
+
+    @property
+    def pieces(self) -> InterfacePieces:
+        """What carries HTTP bodies that do not fit one message."""
+        if self._pieces is None:
+            self._pieces = self._layer.make_pieces(self.name)
+        return self._pieces
 
     def start(self) -> None:
         """Begin to open the node, in the background: Redis may be down, and sockets are refused until it is not."""
@@ -171,6 +182,7 @@ class Node:
             self._lost = self._lost or beat is Beat.LOST
             if self._lost:
                 logger.warning("the channel layer's Redis lost data: %d sockets are written again", len(self.hub))
+                self.hub.lose()
                 # the snapshot says what there is; what ended is told after it, as ever, since Redis may still have it
                 taken = self.hub.changes.take()
                 self.hub.changes.put_back(Changes(closed=taken.closed, left=taken.left))
@@ -215,7 +227,7 @@ class Node:
         finally:
             self._reaper = None
         for orphan in orphans:
-            self._intake.offer_late("websocket.disconnect", orphan.disconnect())
+            self._intake.offer_late(orphan.channel, orphan.disconnect())
         if orphans:
             logger.warning("%d connections of interface processes that died are taken for ended", len(orphans))
 
@@ -233,15 +245,23 @@ class Node:
         await _cancel(self._recorder)
         self.hub.abandon(_SERVICE_RESTART)
         former, self._inbox = self._inbox, self._layer.make_inbox(self._layer.new_node())
+        await self._briefly(self._close_pieces)
         await self._briefly(former.close)
 
+    async def _close_pieces(self) -> None:
+        pieces, self._pieces = self._pieces, None
+        if pieces is not None:
+            await pieces.close()
+
     async def close(self) -> None:
-        """Close every socket, and remove what others know of this node; takes two seconds at most."""
+        """Close every socket, and remove what others know of this node; takes three seconds at most."""
         self._closing = True
         self.hub.close_all(_SERVICE_RESTART)
         await self._briefly(self._until_empty)
         self.hub.end_all()
         await _cancel(self._life, self._recorder, self._reaper)
+        await self.errands.finish(_LAST_WORDS)
+        await self._briefly(self._close_pieces)
         await self._briefly(self._inbox.close)
 
     async def _until_empty(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from channelcelery.interface.events import Event, Send
 
-__all__ = ["Outlet"]
+__all__ = ["Outlet", "begin", "transport_of"]
 
 #: Bytes that an event takes in memory beside what it says: its dict, a tuple and a place in the queue. Without them
 #: tiny and empty events would wait in any number.
@@ -60,7 +60,7 @@ class Outlet:
         if self._failed is None:
             return
         try:
-            rest = _begin(self._send(event))
+            rest = begin(self._send(event))
         except Exception:  # a server may raise anything for a client that is gone
             self._fail("send_failed")
             return
@@ -102,7 +102,7 @@ class Outlet:
     def last(self, event: Event) -> bool:
         """Send a last event after a failure if the server takes it at once, and tell whether it did."""
         try:
-            rest = _begin(self._send(event))
+            rest = begin(self._send(event))
         except Exception:
             return False
         if isinstance(rest, _Rest):
@@ -112,31 +112,32 @@ class Outlet:
     @property
     def stuck(self) -> bool:
         """True while the server holds bytes that the client does not take; False where the server does not tell."""
-        size = getattr(_transport(self._send), "get_write_buffer_size", None)
+        size = getattr(transport_of(self._send), "get_write_buffer_size", None)
         return size is not None and size() > 0
 
     @property
     def closing(self) -> bool:
         """True once the server closes the connection."""
-        is_closing = getattr(_transport(self._send), "is_closing", None)
+        is_closing = getattr(transport_of(self._send), "is_closing", None)
         return is_closing is not None and is_closing()
 
     def abort(self) -> bool:
         """End the connection without waiting for the client to read, and tell whether the server allows it."""
-        abort = getattr(_transport(self._send), "abort", None)
+        abort = getattr(transport_of(self._send), "abort", None)
         if abort is None:
             return False
         abort()
         return True
 
 
-def _transport(send: Send) -> Any:
+def transport_of(send: Send) -> Any:
+    """Return the transport behind a server's `send`, or None where it shows none."""
     # ASGI has no way to end a connection whose client does not read: when the application returns, a server closes it
     # after the last byte, which is never. uvicorn's `send` is a method of an asyncio protocol that holds the transport.
     return getattr(getattr(send, "__self__", None), "transport", None)
 
 
-def _begin(sending: Awaitable[None]) -> Awaitable[None] | None:
+def begin(sending: Awaitable[None]) -> Awaitable[None] | None:
     """Run a coroutine up to its first wait; return None if it ended, else what is to be awaited instead of it."""
     if not isinstance(sending, CoroutineType):
         return sending

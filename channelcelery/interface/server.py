@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -14,7 +14,7 @@ from django.conf import settings
 
 from channelcelery.conf import LayerConfig
 from channelcelery.interface.access_log import AccessLog, hide_session_keys
-from channelcelery.interface.app import InterfaceApplication
+from channelcelery.interface.events import Receive, Scope, Send
 
 __all__ = ["Binding", "make_server", "serve", "show_log"]
 
@@ -42,7 +42,7 @@ class Binding:
 
 
 def make_server(
-    application: InterfaceApplication,
+    application: Callable[[Scope, Receive, Send], Awaitable[None]],
     config: LayerConfig,
     binding: Binding,
     *,
@@ -52,7 +52,7 @@ def make_server(
     """Return a server, to be run on the main thread or awaited.
 
     Args:
-        application: what it serves.
+        application: what it serves: an `InterfaceApplication`, perhaps behind another.
         config: what its `check` returned.
         binding: where it listens.
         access_log: whether each request and socket is logged, with its query string but for session keys.

@@ -258,6 +258,9 @@ class Session:
             self._expired = True
             self._task.cancel()
 
+    def lose(self) -> None:
+        """Do nothing: what is lost is lost, and the socket goes on."""
+
     def sweep(self) -> None:
         """End a connection that is too old (item 59), or that was closed before the last sweep and is still there."""
         if self.state is State.OPEN and time.monotonic() >= self._old_at:

@@ -1,20 +1,23 @@
-"""What the sockets of one interface process share."""
+"""What the sockets and requests of one interface process share."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from channelcelery.conf import LayerConfig
+from channelcelery.interface.errands import Errands
 from channelcelery.interface.faults import Faults
 from channelcelery.interface.hub import Hub
 from channelcelery.interface.intake import Intake
 from channelcelery.interface.origins import Origins
+from channelcelery.interface.spool import Room
+from channelcelery.layers.base import InterfacePieces
 
 __all__ = ["Holder", "Surroundings"]
 
 
 class Holder(Protocol):
-    """The node that holds the sockets."""
+    """The node that holds the connections."""
 
     @property
     def name(self) -> str:
@@ -24,19 +27,25 @@ class Holder(Protocol):
     def ready(self) -> bool:
         """Whether replies can reach it."""
 
+    @property
+    def pieces(self) -> InterfacePieces:
+        """What carries HTTP bodies that do not fit one message."""
+
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What every socket of a process shares.
+    """What every socket and request of a process shares.
 
     Args:
         config: the layer's settings.
         node: the process's name, and whether it can be reached.
-        hub: holds the socket while it is open.
-        intake: takes its messages.
+        hub: holds connections while they are open.
+        intake: takes their messages.
         faults: counts what goes wrong.
+        errands: tell Redis that a request is over.
         origins: says which handshakes are answered.
         subprotocols: those that the project speaks (CHANNELS_WS_PROTOCOLS, item 124).
+        room: what HTTP bodies may take.
     """
 
     config: LayerConfig
@@ -44,5 +53,7 @@ class Surroundings:
     hub: Hub
     intake: Intake
     faults: Faults
+    errands: Errands
     origins: Origins
     subprotocols: Sequence[str] = ()
+    room: Room = field(default_factory=Room)

@@ -113,7 +113,7 @@ WRONG_CONFIGS: list[tuple[str, Any, str]] = [
     *[(key, 1e300, "write a number") for key in NUMBERS],
     *[(key, 1.5, "write a whole number") for key in WHOLE],
     *[("implicit_accept", value, "True or False") for value in (0, 1, None, "yes")],
-    *[("http", value, "'inline' or 'off'") for value in ("on", None, True, ["inline"], {})],
+    *[("http", value, "'worker', 'inline' or 'off'") for value in ("on", None, True, ["inline"], {})],
     *[("prefix", value, "1 to 40 letters") for value in ("", "a" * 41, "a b", "a\n", "é", None, 5, b"a")],
     *[
         ("hosts", value, "write a list of URLs")

@@ -7,16 +7,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from channelcelery.conf import LayerConfig, layer_config
-from channelcelery.core.envelope import decode_item
+from channelcelery.core.envelope import decode_content, decode_item
 from channelcelery.core.inbox import Entry
 from channelcelery.exceptions import ChannelFull, LayerUnavailable
+from channelcelery.interface.errands import Errands
 from channelcelery.interface.faults import Faults
 from channelcelery.interface.hub import Hub
 from channelcelery.interface.intake import Intake
 from channelcelery.interface.origins import Origins
 from channelcelery.interface.surroundings import Surroundings
 from channelcelery.interface.websocket import serve_websocket
-from channelcelery.layers.base import Beat
+from channelcelery.layers.base import MAX_PIECES, Beat
 
 REFUSED = {"type": "websocket.close"}
 
@@ -132,9 +133,46 @@ class FakeServer:
 
 
 @dataclass
+class FakePieces:
+    """What carries long bodies: keeps what it is told, and takes as many pieces as there is room for."""
+
+    body: list[dict[str, Any]] = field(default_factory=list)
+    granted: list[int] = field(default_factory=list)
+    dropped: int = 0
+    away: bool = False
+
+    def _reach(self) -> None:
+        if self.away:
+            raise LayerUnavailable("it was taken away")
+
+    async def put_body(self, token: str, content: bytes) -> bool:
+        await asyncio.sleep(0)
+        self._reach()
+        if len(self.body) == MAX_PIECES:
+            return False
+        self.body.append(decode_content(content))
+        return True
+
+    async def grant(self, token: str, credits: int) -> None:
+        await asyncio.sleep(0)
+        self._reach()
+        self.granted.append(credits)
+
+    async def drop_pieces(self, token: str) -> None:
+        await asyncio.sleep(0)
+        self._reach()
+        self.body.clear()
+        self.dropped += 1
+
+    async def close(self) -> None:
+        """There is nothing to end."""
+
+
+@dataclass
 class FakeNode:
     name: str = "node"
     ready: bool = True
+    pieces: FakePieces = field(default_factory=FakePieces)
 
 
 class World:
@@ -150,7 +188,14 @@ class World:
         self.intake = Intake(self.config, self.publisher, self.faults)
         origins = Origins(["example.org"], ["example.org"])
         self.around = Surroundings(
-            self.config, self.node, self.hub, self.intake, self.faults, origins, subprotocols=subprotocols
+            self.config,
+            self.node,
+            self.hub,
+            self.intake,
+            self.faults,
+            Errands(self.faults),
+            origins,
+            subprotocols=subprotocols,
         )
 
     def _count(self) -> None:

@@ -12,10 +12,9 @@ from django.urls import path
 
 from channelcelery.exceptions import InvalidChannelLayerError
 from channelcelery.interface.app import InterfaceApplication
-from channelcelery.interface.faults import Faults
 from channelcelery.layers import channel_layers
 from channelcelery.layers.layer import ChannelLayer
-from tests.unit.interface.fakes import FakeServer, accepted, closed, run, until
+from tests.unit.interface.fakes import FakeServer, World, accepted, closed, run, until
 
 MEMORY = "channelcelery.layers.InMemoryChannelLayer"
 REDIS = "channelcelery.layers.RedisChannelLayer"
@@ -176,7 +175,7 @@ def test_http_that_is_inline_is_django_s_own_and_said_at_start(
 
     with caplog.at_level("INFO", "django.channels"):
         run(main)
-    assert "deploying new views restarts its sockets" in caplog.text
+    assert "deploying new ones restarts its sockets" in caplog.text
 
 
 urlpatterns = [path("page/", lambda request: HttpResponse("a page"))]
@@ -186,14 +185,13 @@ def test_static_files_are_served_in_debug(settings: Any) -> None:
     from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
 
     from channelcelery.interface.http import http_application
-    from tests.unit.interface.fakes import make_config
 
     settings.MIDDLEWARE, settings.STATIC_URL = [], "/static/"
     settings.INSTALLED_APPS = ["django.contrib.staticfiles", "channelcelery"]
     for debug in (False, True):
         settings.DEBUG = debug
-        found = http_application(make_config(http="inline"), Faults())
-        assert isinstance(found.application, ASGIStaticFilesHandler) is debug
+        found = http_application(World(http="inline").around)
+        assert isinstance(found.other.application, ASGIStaticFilesHandler) is debug
 
 
 def test_a_socket_lives_and_is_closed_at_the_end() -> None:

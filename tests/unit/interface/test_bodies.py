@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from channelcelery.interface.bodies import BoundedBodies
+from channelcelery.interface.bodies import BoundedBodies, Limits
 from channelcelery.interface.faults import Faults
 from tests.unit.interface.fakes import run
 
@@ -44,8 +44,8 @@ async def request(
         if event["type"] == "http.response.start":
             statuses.append(event["status"])
 
-    scope = {"type": "http", "path": "/", "headers": headers}
-    await BoundedBodies(application, 10, timeout, faults)(scope, incoming.get, send)
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": headers}
+    await BoundedBodies(application, Limits(10, timeout, faults))(scope, incoming.get, send)
     return statuses, got, dict(faults.dropped)
 
 
@@ -84,7 +84,7 @@ def test_after_its_body_a_request_may_take_as_long_as_it_likes() -> None:
             incoming.put_nowait({"type": GONE})
             assert (await waiting)["type"] == GONE
 
-        bounded = BoundedBodies(application, 10, 0.01, Faults())
+        bounded = BoundedBodies(application, Limits(10, 0.01, Faults()))
         await bounded({"type": "http", "path": "/", "headers": []}, incoming.get, None)  # type: ignore[arg-type]
 
     run(main)

@@ -36,6 +36,9 @@ class FakeSocket:
     def close(self, code: int, *, quietly: bool = False) -> None:
         self._do("close", code, quietly)
 
+    def lose(self) -> None:
+        self._do("lose")
+
     def sweep(self) -> None:
         self._do("sweep")
 
@@ -71,6 +74,7 @@ def test_replies_reach_their_sockets_in_order() -> None:
 
 
 def test_a_reply_to_a_socket_that_is_gone_is_dropped_and_counted() -> None:
+    """Item 63."""
     it = Harness("a")
     it.apply(RepliesEntry((("x", {"text": "1"}), ("a", {"text": "2"}))))
     assert it.sockets[0].done == [{"text": "2"}]
@@ -136,6 +140,7 @@ def test_a_join_for_a_socket_that_closed_makes_the_hub_leave() -> None:
 
 
 def test_a_socket_that_goes_leaves_its_groups() -> None:
+    """Item 57."""
     it = Harness("a", "b")
     it.apply(JoinEntry("g", "a"), JoinEntry("h", "a"), JoinEntry("h", "b"))
     it.hub.changes.take()

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import logging
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -66,9 +67,7 @@ class Process:
         self.node = Node(self.layer, self.world.intake, self.world.faults)  # type: ignore[arg-type]
         self.world.hub = self.node.hub
         around = self.world.around
-        self.world.around = type(around)(
-            around.config, self.node, self.node.hub, around.intake, around.faults, around.origins
-        )
+        self.world.around = replace(around, node=self.node, hub=self.node.hub, errands=self.node.errands)
 
     @property
     def inbox(self) -> FakeInbox:

@@ -1,0 +1,91 @@
+"""An HTTP request before anyone runs: whether it can be understood, its body, and the message that it becomes."""
+
+from enum import Enum
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from channelcelery.core.names import ReplyAddress
+from channelcelery.interface.bodies import Body
+from channelcelery.interface.events import Scope
+from channelcelery.interface.spool import Spool
+
+__all__ = ["IN_MESSAGE", "Arrival", "read_body", "refusal", "request_content"]
+
+#: Bytes of a body that travels within the message; a larger one goes to the worker that asks for it.
+IN_MESSAGE = 256 * 1024
+
+#: Headers of which a second one would let two servers read two different requests (RFC 9112, section 11.2).
+_ONCE = (b"host", b"content-length", b"transfer-encoding")
+
+
+class Arrival(Enum):
+    """What became of a request's body."""
+
+    COMPLETE = "complete"
+    BROKEN = "broken"  #: too large or too slow: `Body.fault` tells which
+    GONE = "gone"  #: the client left
+    NO_ROOM = "no room"  #: neither memory nor disk could take it
+
+
+def refusal(scope: Scope) -> str | None:
+    """Return why a request cannot be understood, for the log, or None (item 111).
+
+    Args:
+        scope: the server's description of the request.
+    """
+    if raw_path := scope.get("raw_path"):
+        if not raw_path.isascii():
+            return "its path has characters beyond ASCII"
+        try:
+            unquote_to_bytes(raw_path).decode()
+        except UnicodeDecodeError:
+            return "its path is no UTF-8"
+    names = [name.lower() for name, _ in scope["headers"]]
+    for name in _ONCE:
+        if names.count(name) > 1:
+            return f"it has several {name.decode()} headers"
+    if scope["http_version"] == "1.1" and b"host" not in names:
+        return "it has no host header"
+    return None
+
+
+async def read_body(body: Body, spool: Spool) -> Arrival:
+    """Read the whole body of a request, so that no worker waits for a slow client.
+
+    Args:
+        body: the way in.
+        spool: takes it.
+    """
+    while not body.complete:
+        event = await body.receive()
+        if event["type"] != "http.request":
+            return Arrival.GONE if body.fault is None else Arrival.BROKEN
+        spool.put(event.get("body", b""))
+        if not (spool.is_settled or await spool.settle()):
+            return Arrival.NO_ROOM
+    return Arrival.COMPLETE
+
+
+def request_content(scope: Scope, address: ReplyAddress, body: bytes | None) -> dict[str, Any]:
+    """Return the message of a request (item 90); headers with `_` are left out, as they pass for others (item 111).
+
+    Args:
+        scope: the server's description of the request.
+        address: where its answer goes.
+        body: the whole of it, or None if it is to be asked for.
+    """
+    client, server = scope.get("client"), scope.get("server")
+    return {
+        "reply_channel": address.channel(),
+        "http_version": scope["http_version"],
+        "method": scope["method"].upper(),
+        "scheme": scope.get("scheme") or "http",
+        "path": scope["path"],
+        "query_string": scope.get("query_string") or b"",
+        "root_path": scope.get("root_path") or "",
+        "headers": [[name.lower(), value] for name, value in scope["headers"] if b"_" not in name],
+        "body": body or b"",
+        "body_channel": address.body_channel() if body is None else None,
+        "client": list(client) if client else None,
+        "server": list(server) if server else None,
+    }
