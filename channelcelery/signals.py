@@ -18,6 +18,6 @@ consumer_finished = Signal()
 #: Sent when a worker begins to listen to its channels; the sender is a `Worker`. No keyword arguments.
 worker_ready = Signal()
 
-#: Sent by the same once in each `celery worker` or runworker, not in the processes of its pool, before `worker_ready` and
-#: not by runserver. No keyword arguments.
+#: Sent by the same once in each `celery worker` or runworker, not in the processes of its pool: before `worker_ready`,
+#: and not by runserver. No keyword arguments.
 worker_process_ready = Signal()

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections.abc import Callable
 
 from celery.worker import state
 
@@ -18,10 +19,12 @@ class EmbeddedWorker:
 
     Args:
         threads: consumers that may run at the same time.
+        prepared: called when Celery has set Django up, which configures logging once more.
     """
 
-    def __init__(self, threads: int = 4) -> None:
+    def __init__(self, threads: int = 4, prepared: Callable[[], None] = lambda: None) -> None:
         self._threads = threads
+        self._prepared = prepared
         self._thread = threading.Thread(target=self._run, name="channelcelery-worker", daemon=True)
         self._ready = threading.Event()
         self._error: BaseException | None = None
@@ -69,6 +72,7 @@ class EmbeddedWorker:
                 timer_precision=0.2,
                 ready_callback=lambda consumer: self._ready.set(),
             )
+            self._prepared()
             worker.start()
         except BaseException as error:  # handed to start(), on the thread that can say so to the user
             self._error = error

@@ -2,13 +2,14 @@
 
 import os
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 import click
 import uvicorn
 from django.apps import apps
 from django.conf import settings
-from django.contrib.staticfiles.handlers import StaticFilesHandler
+from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler, StaticFilesHandler
 from django.core.management.base import CommandError, CommandParser
 from django.core.management.commands.runserver import Command as DjangoCommand
 from django.utils import autoreload
@@ -44,25 +45,27 @@ class Command(DjangoCommand):
             add(*names, dest=key, type=seconds, metavar="SECONDS", help=f"instead of CONFIG[{key!r}]")
         if apps.is_installed("django.contrib.staticfiles"):
             # as the command of staticfiles has them, whose place this one takes (item 221)
-            add("--nostatic", action="store_false", dest="use_static_handler", help="serve no static files")
+            add("--nostatic", action="store_false", dest="use_static_handler", help="put no static files before pages")
             add("--insecure", action="store_true", dest="insecure_serving", help="serve them outside DEBUG too")
 
     def get_handler(self, *args: Any, **options: Any) -> Any:
-        """Return what Django's own server serves: with static files in front, where staticfiles would have them."""
+        """Return what Django's own server serves (item 220)."""
         handler = super().get_handler(*args, **options)
-        if options.get("use_static_handler") and (settings.DEBUG or options["insecure_serving"]):
-            return StaticFilesHandler(handler)
-        return handler
+        return StaticFilesHandler(handler) if _has_static(options) else handler
 
     def inner_run(self, *args: Any, **options: Any) -> None:
         if options["noasgi"] or options["layer"] not in channel_layers:
             super().inner_run(*args, **options)
             return
         autoreload.raise_last_exception()
-        show_log(options["verbosity"])
-        show_requests_as_django()
+
+        def show() -> None:
+            show_log(options["verbosity"])
+            show_requests_as_django()
+
+        show()
         alias, binding = options["layer"], Binding(self.addr, int(self.port))
-        worker = None if options["noworker"] else EmbeddedWorker(4 if options["use_threading"] else 1)
+        worker = None if options["noworker"] else EmbeddedWorker(4 if options["use_threading"] else 1, show)
         self._preflight(worker is None, options)
         server = self._server(binding, options)
         try:
@@ -99,9 +102,11 @@ class Command(DjangoCommand):
             root_path=settings.FORCE_SCRIPT_NAME or "",  # item 47
         )
         try:
-            return make_server(application, application.check(), binding, access_log=True)
+            config = application.check()
         except InvalidChannelLayerError as error:
             raise CommandError(str(error)) from error
+        served = ASGIStaticFilesHandler(application) if _has_static(options) else application
+        return make_server(served, config, binding, access_log=True)
 
     def _announce(self, alias: str, binding: Binding, with_worker: bool) -> None:
         ends = "CTRL-BREAK" if os.name == "nt" else "CONTROL-C"
@@ -110,3 +115,8 @@ class Command(DjangoCommand):
             f"Django {self.get_version()}, settings {settings.SETTINGS_MODULE!r}, "
             f"channel layer {channel_layers[alias]}, {worker}.\nListening on {binding}/ - quit with {ends}.\n"
         )
+
+
+def _has_static(options: Mapping[str, Any]) -> bool:
+    """Tell whether static files are served in front of all else, as staticfiles' own command decides it (item 112)."""
+    return bool(options.get("use_static_handler") and (settings.DEBUG or options["insecure_serving"]))

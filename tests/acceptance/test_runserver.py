@@ -1,0 +1,166 @@
+"""`manage.py runserver` on the smallest site: what it serves and logs, and what its options change."""
+
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from websockets.exceptions import InvalidStatus
+
+from tests.acceptance.shop import Shop, make_shop
+from tests.processes import is_listening
+from tests.servers import LOOPBACK, Process, wait_until
+
+#: Runs the rest of its arguments in a terminal and writes what they write.
+IN_A_TERMINAL = [sys.executable, "-c", "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)"]
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    """The site in memory, not yet started."""
+    return make_shop(tmp_path)
+
+
+def get(shop: Shop, path: str) -> tuple[int, str]:
+    """Get a page and return its status and its text."""
+    try:
+        with urllib.request.urlopen(shop.url + path, timeout=10) as answer:  # noqa: S310 - our own address
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def handshake(shop: Shop, path: str) -> int:
+    """Open a socket, close it, and return the status of the answer."""
+    try:
+        with shop.socket(path):
+            return 101
+    except InvalidStatus as error:
+        return int(error.response.status_code)
+
+
+@contextmanager
+def django_s_own(shop: Shop, *arguments: str) -> Iterator[Process]:
+    """Run what is to be Django's own server."""
+    command = shop.manage("runserver", "--noreload", *arguments, f"{LOOPBACK}:{shop.port}")
+    with shop.start(command, name="runserver") as process:
+        wait_until(lambda: is_listening(shop.port), timeout=20, what="the server to listen")
+        yield process
+
+
+def test_an_entry_in_installed_apps_and_a_layer_are_enough(shop: Shop) -> None:
+    """Item 227, and 112: consumers are found, run and answer; static files are served."""
+    with shop.demo():
+        with shop.socket("/echo/") as client:
+            client.send("hello")
+            assert client.recv(timeout=10) == "hello"
+        assert get(shop, "/page/") == (200, f"http {LOOPBACK}")
+        assert get(shop, "/static/shop.css") == (200, "body { color: green }")
+        assert get(shop, "/static/nothing.css")[0] == 404
+
+
+def test_each_request_and_turn_of_a_socket_is_a_line(shop: Shop) -> None:
+    """Item 219, without session keys and control characters, and coloured as Django's own where a terminal is."""
+    command = [*IN_A_TERMINAL, *shop.manage("runserver", "--noreload", f"{LOOPBACK}:{shop.port}")]
+    shop.environment |= {"TERM": "xterm", "DJANGO_COLORS": None, "NO_COLOR": None}
+    with shop.start(command, name="runserver") as process:
+        shop.wait_for_interface(process)
+        assert get(shop, "/page/?session_key=secret&a=1")[0] == 200
+        assert get(shop, "/missing%1B[2J")[0] == 404
+        assert handshake(shop, "/echo/?session_key=secret") == 101
+        assert handshake(shop, "/deny/") == 403
+        time, client = r"^\[\d\d/\w+/\d{4} [\d:,]+\] ", rf"\[(\d\.\d\d, )?{LOOPBACK}:\d+\]"
+        for line in [
+            rf"\x1b\[mHTTP GET /page/\?session_key=…&a=1 200 {client}\x1b\[0m",
+            rf"\x1b\[33mHTTP GET /missing%1B\[2J 404 {client}\x1b\[0m",
+            rf"WebSocket HANDSHAKING /echo/\?session_key=… {client}",
+            rf"WebSocket CONNECT /echo/\?session_key=… {client}",
+            rf"WebSocket DISCONNECT /echo/\?session_key=… {client}",
+            rf"WebSocket REJECT /deny/ {client}",
+        ]:
+            process.wait_for_output(f"{time}{line}$", timeout=5)
+        said = process.output()
+    assert "secret" not in said
+    assert "\x1b[2J" not in said
+
+
+@pytest.mark.parametrize(("options", "at_once"), [(["--nothreading"], "1"), ([], "3")])
+def test_how_many_consumers_run_at_once(shop: Shop, options: list[str], at_once: str) -> None:
+    """Item 219: four worker threads, one with --nothreading."""
+
+    def most(_: int) -> str | bytes:
+        with shop.socket("/busy/") as client:
+            return client.recv(timeout=10)
+
+    with shop.demo(*options), ThreadPoolExecutor(3) as three:
+        assert max(three.map(most, range(3))) == at_once
+
+
+@pytest.mark.parametrize("option", ["--websocket_handshake_timeout", "--websocket-handshake-timeout"])
+def test_how_long_a_handshake_may_wait(shop: Shop, option: str) -> None:
+    """Item 220: five seconds, unless an option says otherwise."""
+    with shop.demo(option, "0.5") as process:
+        assert handshake(shop, "/slow/") == 403
+        process.wait_for_output(r"no consumer answered the handshake of '/slow/' within 0\.5 s")
+
+
+def test_the_site_may_be_mounted_elsewhere(shop: Shop) -> None:
+    """Item 47: FORCE_SCRIPT_NAME is the root_path of messages."""
+    shop.set("FORCE_SCRIPT_NAME = '/mounted'")
+    with shop.demo(), shop.socket("/about/") as client:
+        assert client.recv(timeout=10) == f"/mounted ws {LOOPBACK}"
+
+
+@pytest.mark.parametrize("how", ["--noasgi", "no layer"])
+def test_django_s_own_server(shop: Shop, how: str) -> None:
+    """Item 220: with --noasgi and without a default layer; pages and static files, but no sockets."""
+    if how == "no layer":
+        shop.set("CHANNEL_LAYERS = {}")
+    with django_s_own(shop, *([how] if how == "--noasgi" else [])) as process:
+        assert get(shop, "/page/") == (200, f"http {LOOPBACK}")
+        assert get(shop, "/static/shop.css") == (200, "body { color: green }")
+        assert handshake(shop, "/echo/") == 404
+        process.wait_for_output(r"Starting development server at")
+
+
+def test_static_files_outside_debug(shop: Shop) -> None:
+    """Item 112: with --insecure only."""
+    shop.environment["DEBUG"] = "0"
+    with shop.demo("--insecure"):
+        assert get(shop, "/static/shop.css") == (200, "body { color: green }")
+    with shop.demo():
+        assert get(shop, "/static/shop.css")[0] == 404
+
+
+def test_another_application_s_runserver_is_warned_of(shop: Shop) -> None:
+    """Item 221: the order of INSTALLED_APPS decides whose it is."""
+    shop.set("INSTALLED_APPS = ['django.contrib.staticfiles', 'channelcelery', 'shop']")
+    with django_s_own(shop) as process:
+        process.wait_for_output(r"channelcelery\.W004.*that of django\.contrib\.staticfiles")
+        process.wait_for_output(r"HINT: Put 'channelcelery' before 'django\.contrib\.staticfiles'")
+
+
+def test_detailed_log(shop: Shop) -> None:
+    """Item 224: logger django.channels, INFO, and DEBUG with -v 2."""
+    with shop.demo("-v", "2") as process:
+        assert handshake(shop, "/echo/") == 101
+        process.wait_for_output(r"DEBUG django\.channels\.interface: WebSocket '/echo/' was accepted")
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--websocket_handshake_timeout", "soon"], "write seconds, a number above 0, not 'soon'"),
+        (["--noworker"], "could not reach any other process"),
+    ],
+)
+def test_what_cannot_be_is_said(shop: Shop, options: list[str], says: str) -> None:
+    with shop.start(shop.manage("runserver", "--noreload", *options), name="runserver") as process:
+        assert process.wait(30) not in (0, None)
+        assert says in process.output()
+        assert "Traceback" not in process.output()
