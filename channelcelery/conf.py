@@ -59,6 +59,7 @@ class LayerConfig:
         frame_size: bytes of the largest message taken from a socket.
         send_buffer: bytes that may wait for one socket.
         send_timeout: seconds that a socket may be blocked.
+        order_stall: seconds that a lost message holds up the ordered ones of its connection at most.
         publish_buffer: messages of this process that may wait for the broker.
         publish_timeout: seconds for the broker to take a message.
         heartbeat: seconds between an interface process's signs of life.
@@ -93,6 +94,7 @@ class LayerConfig:
     frame_size: int = _MIB
     send_buffer: int = _MIB
     send_timeout: float = 10.0
+    order_stall: float = 10.0
     publish_buffer: int = 10_000
     publish_timeout: float = 5.0
     heartbeat: float = 1.0

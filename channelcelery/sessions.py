@@ -14,7 +14,6 @@ from typing import Any
 from django.conf import settings
 from django.contrib.sessions.backends import signed_cookies
 from django.contrib.sessions.backends.base import CreateError, SessionBase, UpdateError
-from django.core.exceptions import ImproperlyConfigured
 from django.http import QueryDict
 from django.http.cookie import parse_cookie
 from django.utils.crypto import salted_hmac
@@ -144,18 +143,9 @@ def enforce_ordering(func: Callable[..., Any] | None = None, slight: bool = Fals
     Args:
         func: the consumer, if the decorator is used bare.
         slight: only connect is handled before all others (item 172).
-
-    Raises:
-        ImproperlyConfigured: this version cannot do it yet.
     """
     # looked up when used: ordering is built on channel_session, and this name has its 1.x home here
-    try:
-        decorate: Callable[..., Any] = import_module("channelcelery.ordering").enforce_ordering
-    except ModuleNotFoundError as error:
-        raise ImproperlyConfigured(
-            "enforce_ordering is not there yet: messages of one socket may overtake each other. Let the client wait "
-            "for an answer before it goes on, or number what it sends and sort it in the consumer"
-        ) from error
+    decorate: Callable[..., Any] = import_module("channelcelery.ordering").enforce_ordering
     return decorate(func, slight=slight)  # type: ignore[no-any-return]
 
 

@@ -11,6 +11,7 @@ from channelcelery.exceptions import ChannelFull
 from channelcelery.layers.base import Delivered, Orphan
 from channelcelery.layers.layer import ChannelLayer
 from channelcelery.layers.memory_delays import MemoryDelayStore
+from channelcelery.layers.memory_order import MemoryOrderStore
 from channelcelery.message import Message
 
 
@@ -105,7 +106,10 @@ class FakeLayer(ChannelLayer):
 
     def __init__(self, alias: str = "default", **config: Any) -> None:
         entry = {"BACKEND": "channelcelery.layers.InMemoryChannelLayer", "CONFIG": config}
-        super().__init__(layer_config(alias, entry), FakeReplies(), FakePublisher(), MemoryDelayStore(1_000), _no_inbox)
+        made = layer_config(alias, entry)
+        super().__init__(
+            made, FakeReplies(), FakePublisher(), MemoryDelayStore(1_000), MemoryOrderStore(made.order_stall), _no_inbox
+        )
 
 
 def _no_inbox(node: str) -> NoReturn:

@@ -17,6 +17,7 @@ from channelcelery.core.sends import ChannelSend, DelayedSend, GroupSend, ReplyS
 from channelcelery.exceptions import BrokerUnavailable, ChannelFull, LayerUnavailable, MessageTooLarge
 from channelcelery.layers.base import DelayStore, Delivered, Inbox, Publisher, ReplyStore
 from channelcelery.layers.classic import ClassicApi
+from channelcelery.layers.order import OrderStore
 
 __all__ = ["ChannelLayer"]
 
@@ -36,6 +37,7 @@ class ChannelLayer(ClassicApi):
         replies: the half that holds reply channels and groups.
         publisher: the half that holds normal channels.
         delays: where messages for either half wait until they are due.
+        order: where the order of a connection's messages is kept.
         make_inbox: makes the inbox of one interface process from a node's name.
     """
 
@@ -49,6 +51,7 @@ class ChannelLayer(ClassicApi):
         replies: ReplyStore,
         publisher: Publisher,
         delays: DelayStore,
+        order: OrderStore,
         make_inbox: Callable[[str], Inbox],
     ) -> None:
         self.config = config
@@ -56,6 +59,7 @@ class ChannelLayer(ClassicApi):
         self.replies = replies
         self.publisher = publisher
         self.delays = delays
+        self.order = order
         self.make_inbox = make_inbox
         self.dropped: Counter[str] = Counter()
         self.sent: Counter[str] = Counter()
@@ -273,3 +277,4 @@ class ChannelLayer(ClassicApi):
         self.publisher.close()
         self.replies.close()
         self.delays.close()
+        self.order.close()

@@ -20,6 +20,7 @@ from channelcelery.exceptions import InvalidEnvelope
 from channelcelery.layers.base import Beat, Delivered, Orphan
 from channelcelery.layers.layer import ChannelLayer
 from channelcelery.layers.memory_delays import MemoryDelayStore
+from channelcelery.layers.memory_order import MemoryOrderStore
 
 __all__ = ["InMemoryChannelLayer", "MemoryInbox", "MemoryReplyStore"]
 
@@ -128,10 +129,14 @@ class MemoryInbox:
     Args:
         store: the senders' side.
         node: the interface process's name.
+        closed: told the tokens of connections that ended.
     """
 
-    def __init__(self, store: MemoryReplyStore, node: str) -> None:
+    def __init__(
+        self, store: MemoryReplyStore, node: str, closed: Callable[[Collection[str]], None] = lambda tokens: None
+    ) -> None:
         self.node = node
+        self._closed = closed
         #: how many unreadable entries were skipped
         self.skipped = 0
         self._store = store
@@ -184,6 +189,7 @@ class MemoryInbox:
         """Write what changed among the node's connections; see `Inbox.record`."""
         with self._store.lock:
             self._store.state.record(self.node, time.monotonic(), opened, closed, left)
+        self._closed(closed)
 
     async def rebuild(self, channels: Mapping[str, str], groups: Mapping[str, Collection[str]]) -> None:
         """Write everything again; see `Inbox.rebuild`."""
@@ -209,4 +215,6 @@ class InMemoryChannelLayer(ChannelLayer):
     def __init__(self, config: LayerConfig) -> None:
         store = MemoryReplyStore(config)
         delays = MemoryDelayStore(config.delay_capacity)
-        super().__init__(config, store, KombuPublisher(config), delays, lambda node: MemoryInbox(store, node))
+        order = MemoryOrderStore(config.order_stall)
+        publisher = KombuPublisher(config)
+        super().__init__(config, store, publisher, delays, order, lambda node: MemoryInbox(store, node, order.forget))

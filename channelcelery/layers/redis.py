@@ -5,6 +5,7 @@ from channelcelery.conf import LayerConfig
 from channelcelery.layers.layer import ChannelLayer
 from channelcelery.layers.redis_delays import RedisDelayStore
 from channelcelery.layers.redis_inbox import RedisInbox
+from channelcelery.layers.redis_order import RedisOrderStore
 from channelcelery.layers.redis_store import RedisReplyStore
 
 __all__ = ["RedisChannelLayer"]
@@ -24,5 +25,6 @@ class RedisChannelLayer(ChannelLayer):
             store,
             KombuPublisher(config),
             RedisDelayStore(config),
+            RedisOrderStore(config),
             lambda node: RedisInbox(config, node, lambda: store.fingerprint),
         )

@@ -17,6 +17,7 @@ from channelcelery.signals import Worker, worker_process_ready, worker_ready
 from channelcelery.worker.chores import Chores
 from channelcelery.worker.flush import put_back
 from channelcelery.worker.handover import Handover
+from channelcelery.worker.ordered import listen_to
 from channelcelery.worker.preflight import queues_to_consume
 from channelcelery.worker.runner import run_job
 from channelcelery.worker.sources import Source, make_source
@@ -43,6 +44,8 @@ class ChannelsStep(Worker, StartStopStep):
         **kwargs: Any,
     ) -> None:
         self._queues = queues_to_consume(only_channels, exclude_channels)
+        # before the pool forks
+        listen_to(self._queues.values())
         self._seen: OrderedDict[str, None] = OrderedDict()
         self._source: Source | None = None
         self._chores = Chores(dict.fromkeys(alias for alias, _ in self._queues.values()))

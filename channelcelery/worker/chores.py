@@ -6,9 +6,11 @@ import time
 from collections.abc import Callable, Collection
 
 from channelcelery.core.bursts import Bursts
+from channelcelery.core.ordering import SWEEP
 from channelcelery.exceptions import BrokerUnavailable, LayerUnavailable
 from channelcelery.layers import channel_layers
 from channelcelery.layers.layer import ChannelLayer
+from channelcelery.worker.handing import sweep_orders
 
 __all__ = ["Chores"]
 
@@ -23,7 +25,7 @@ _REST = 1.0
 
 
 class Chores:
-    """Sends delayed messages that are due, and clears up after interface processes that died.
+    """Sends delayed messages that are due, lets connections go on that wait too long, and clears up after dead nodes.
 
     Nothing of this may run on the worker's event loop: while a layer's Redis hangs, consumers that never touch it go
     on.
@@ -52,9 +54,13 @@ class Chores:
         self._stopped.set()
 
     def _run(self, stopped: threading.Event) -> None:
-        reap_at = time.monotonic() + REAP_EVERY
+        sweep_at, reap_at = time.monotonic(), time.monotonic() + REAP_EVERY
+        sweep_every = SWEEP * min((channel_layers.config(alias).order_stall for alias in self._aliases), default=10.0)
         while not stopped.wait(SEND_DUE_EVERY):
             well = self._for_each(ChannelLayer.send_due)
+            if well and time.monotonic() >= sweep_at:
+                well = self._for_each(sweep_orders)
+                sweep_at = time.monotonic() + sweep_every
             if well and time.monotonic() >= reap_at:
                 well = self._for_each(ChannelLayer.reap)
                 reap_at = time.monotonic() + REAP_EVERY

@@ -137,7 +137,7 @@ def script_keys() -> set[str]:
         head = script.read_text().split("]]", 1)[0]
         named = " ".join(re.findall(r"^(?:Reads|Writes) .*(?:\n {2,}.*)*", head, re.MULTILINE))
         found |= set(re.findall(r"[a-z]+(?::<[a-z]+>|:[a-z]+)+", named))
-        found |= {"delayed", "epoch", "fingerprint", "nodes"} & set(re.findall(r"[\w:<>]+", named))
+        found |= {"delayed", "epoch", "fingerprint", "nodes", "ordering"} & set(re.findall(r"[\w:<>]+", named))
     return found
 
 

@@ -13,7 +13,6 @@ from django.contrib.sessions.backends.base import SessionBase, UpdateError
 from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.backends.file import SessionStore as FileStore
 from django.contrib.sessions.models import Session
-from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 from django.http import HttpRequest
 from django.test.utils import CaptureQueriesContext
@@ -530,8 +529,3 @@ def test_a_message_keeps_its_attributes() -> None:
     assert isinstance(message, Message)
     put(message, a=1)
     assert message.channel_session["a"] == 1
-
-
-def test_if_ordering_is_asked_for_then_the_error_says_that_it_is_not_there_yet() -> None:
-    with pytest.raises(ImproperlyConfigured, match="not there yet"):
-        sessions.enforce_ordering(lambda message: None)

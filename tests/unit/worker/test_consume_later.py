@@ -11,7 +11,7 @@ from channelcelery.core.envelope import count_retry, decode_item
 from channelcelery.exceptions import BrokerUnavailable, ConsumeLater
 from channelcelery.message import Message
 from channelcelery.routing import route
-from channelcelery.worker.runner import MAX_RETRIES, run_message
+from channelcelery.worker.consume import MAX_RETRIES, run_message
 from tests.fakes import FakeLayer
 from tests.unit.worker.jobs import NEVER, REPLY, counted, encoded, job
 

@@ -20,7 +20,7 @@ from channelcelery.exceptions import (
 from channelcelery.message import Message
 from channelcelery.routing import route
 from channelcelery.signals import Worker, consumer_finished, consumer_started
-from channelcelery.worker import claims, runner
+from channelcelery.worker import claims, consume, runner
 from channelcelery.worker.runner import run_job
 from tests.fakes import FakeLayer
 from tests.unit.worker.jobs import REPLY, counted, encoded, job
@@ -117,7 +117,7 @@ class TestAroundAConsumer:
             if error is not None:
                 raise error
 
-        monkeypatch.setattr(runner, "close_old_connections", lambda: signals.append("closed"))
+        monkeypatch.setattr(consume, "close_old_connections", lambda: signals.append("closed"))
         routed(consumer)
         job({})
         assert signals == ["started", "closed", "ran", "closed", "finished"]

@@ -1,0 +1,109 @@
+"""The order of messages on Redis: each connection on the host of its interface process, by that host's clock."""
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+from channelcelery.conf import LayerConfig
+from channelcelery.core.delivery import host_of
+from channelcelery.core.names import ReplyAddress
+from channelcelery.core.ordering import (
+    AGAIN,
+    CLOSED_EXPIRY,
+    EXPIRY,
+    MAX_PARKED,
+    MAX_PARKED_BYTES,
+    OVER_EXPIRY,
+    PATIENCE,
+    Arrival,
+    Left,
+    Parked,
+    Swept,
+    Verdict,
+)
+from channelcelery.exceptions import LayerUnavailable
+from channelcelery.layers.redis_clients import reaching_redis, script, sync_client
+
+__all__ = ["RedisOrderStore"]
+
+
+class RedisOrderStore:
+    """An `OrderStore` on one Redis or several; safe to share between threads, and usable again after a fork.
+
+    Args:
+        config: the layer's settings.
+    """
+
+    def __init__(self, config: LayerConfig) -> None:
+        self._clients = [sync_client(config, url) for url in config.hosts]
+        self._scripts: dict[int, Any] = {}
+        stall = config.order_stall * 1000
+        times = (int(stall * PATIENCE), int(stall * AGAIN), MAX_PARKED, MAX_PARKED_BYTES)
+        kept = (EXPIRY * 1000, OVER_EXPIRY * 1000, CLOSED_EXPIRY * 1000)
+        self._first = (config.prefix, *times, *kept)
+
+    def _run(self, host: int, *arguments: Any) -> Any:
+        with reaching_redis():
+            if host not in self._scripts:
+                self._scripts[host] = self._clients[host].register_script(script("order"))
+            return self._scripts[host](args=(*self._first, *arguments))
+
+    def _host(self, address: ReplyAddress) -> int:
+        return host_of(address.node, len(self._clients))
+
+    def enter(self, address: ReplyAddress, arrival: Arrival) -> Verdict:
+        """Decide what becomes of a message that came; see `OrderStore.enter`."""
+        message = (arrival.number, arrival.channel, arrival.item, int(arrival.slight))
+        return Verdict(self._run(self._host(address), "enter", address.token, *message).decode())
+
+    def leave(
+        self,
+        address: ReplyAddress,
+        number: int,
+        room: int = 0,
+        channels: Collection[str] = (),
+        again: Parked | None = None,
+    ) -> Left:
+        """Take note that a message has ended; see `OrderStore.leave`."""
+        takes = (room, f" {' '.join(channels)} ") if room else (0, "")
+        once_more = () if again is None else (again.channel, again.item)
+        count, *rest = self._run(self._host(address), "leave", address.token, number, *takes, *once_more)
+        parked = tuple(_parked(rest))
+        return Left(parked[:count], parked[count:])
+
+    def renew(self, running: Collection[tuple[ReplyAddress, int]]) -> None:
+        """Give a sign of life of consumers that run."""
+        by_host: dict[int, list[Any]] = {}
+        for address, number in running:
+            by_host.setdefault(self._host(address), []).extend((address.token, number))
+        for host, arguments in by_host.items():
+            self._run(host, "renew", *arguments)
+
+    def sweep(self, limit: int) -> Swept:
+        """Let connections that waited for too long go on; see `OrderStore.sweep`."""
+        handed: list[Parked] = []
+        unfinished = missing = 0
+        failure = None
+        for host in range(len(self._clients)):
+            try:
+                lapsed, never, *rest = self._run(host, "sweep", limit)
+            except LayerUnavailable as error:
+                # the other hosts' connections are not to suffer from it
+                failure = error
+                continue
+            handed += _parked(rest)
+            unfinished += lapsed
+            missing += never
+        if failure is not None and not handed:
+            raise failure
+        return Swept(tuple(handed), unfinished, missing)
+
+    def close(self) -> None:
+        """End the connections; the next call opens new ones."""
+        for client in self._clients:
+            client.close()
+
+
+def _parked(answer: Sequence[bytes]) -> Iterator[Parked]:
+    for number, value in zip(answer[::2], answer[1::2], strict=True):
+        channel, _, item = value.partition(b" ")
+        yield Parked(int(number), channel.decode("ascii"), item)

@@ -1,0 +1,305 @@
+--[[
+Decides whose turn it is among the messages of a connection, by this server's clock.
+
+KEYS   none
+ARGV   1 prefix
+       2 milliseconds without a sign of progress after which a connection goes on
+       3 milliseconds after which what it went on with is handed on once more
+       4 messages that one connection may have parked  5 bytes, likewise
+       6 milliseconds that the state of a connection is kept without a message  7 after its last one  8 after it closed
+       9 the operation, then what is its own:
+         "enter", token, number, channel, item, "1" for slight order
+         "leave", token, number, how many messages the caller runs now, the channels that it may run with a space around
+           each, and the channel and item if this message is to have its turn once more
+         "renew", then token and number of each message that runs
+         "sweep", connections that are looked at, at most
+Reads  order:<token>, parked:<token>, ordering
+Writes order:<token> (hash: n number that runs or is next, r it runs, e it is the last, s slight order, o the last ran,
+       a n was handed on twice, b bytes parked), parked:<token> (hash: number -> channel, space, item), ordering (sorted
+       set: token, by the millisecond at which it waits for too long)
+Gives  enter: "run", "free", "parked", "late" or "full"
+       leave: {how many are the caller's to run, number, channel and item, …}, the others are to be put back
+       renew: how many were still running
+       sweep: {messages that gave no more sign of life, messages that never came, number, channel and item, …}
+Twin   core/ordering.py
+]]
+local prefix, operation = ARGV[1], ARGV[9]
+local patience, again_after = tonumber(ARGV[2]), tonumber(ARGV[3])
+local max_parked, max_bytes = tonumber(ARGV[4]), tonumber(ARGV[5])
+local expiry, over_expiry, closed_expiry = tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8])
+local index, last_channel, last = prefix .. 'ordering', 'websocket.disconnect', '9007199254740991'
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+
+local function load(token)
+  local key = prefix .. 'order:' .. token
+  local fields = redis.call('HMGET', key, 'n', 'r', 'e', 's', 'o', 'a')
+  return {
+    token = token, key = key, parked = prefix .. 'parked:' .. token, known = fields[1] and true,
+    next = tonumber(fields[1] or 0), running = fields[2] == '1', ends = fields[3] == '1', slight = fields[4] == '1',
+    over = fields[5] == '1', again = fields[6] == '1',
+  }
+end
+
+local function text(number)
+  return string.format('%.0f', number)
+end
+
+local function channel_of(value)
+  return string.match(value, '^[^ ]+')
+end
+
+local function look(order, after)
+  redis.call('ZADD', index, now + after, order.token)
+end
+
+local function keep(order)
+  local left = redis.call('PTTL', order.key)
+  if left < 0 or left > closed_expiry then
+    redis.call('PEXPIRE', order.key, expiry)
+    return expiry
+  end
+  return left
+end
+
+local function unpark(order, number)
+  local size = redis.call('HSTRLEN', order.parked, number)
+  if size > 0 then
+    redis.call('HDEL', order.parked, number)
+    redis.call('HINCRBY', order.key, 'b', -size)
+  end
+end
+
+local function put(order, number, value)
+  redis.call('HSET', order.key, 'n', text(order.next))
+  redis.call('HINCRBY', order.key, 'b', #value)
+  redis.call('HSET', order.parked, number, value)
+  redis.call('PEXPIRE', order.parked, keep(order))
+end
+
+local function run(order, number, channel)
+  unpark(order, number)
+  redis.call('HSET', order.key, 'n', number, 'r', '1', 'a', '0', 'e', channel == last_channel and '1' or '0')
+  look(order, patience)
+  keep(order)
+end
+
+local function finish(order)
+  redis.call('DEL', order.key, order.parked)
+  redis.call('ZREM', index, order.token)
+  redis.call('HSET', order.key, 'n', '0', 'o', '1')
+  redis.call('PEXPIRE', order.key, over_expiry)
+end
+
+local function release(order, room, channels)
+  local parked = redis.call('HGETALL', order.parked)
+  local numbers, values, taken, handed = {}, {}, {}, {}
+  for i = 1, #parked, 2 do
+    numbers[#numbers + 1] = parked[i]
+    values[parked[i]] = parked[i + 1]
+  end
+  table.sort(numbers, function(one, other) return tonumber(one) < tonumber(other) end)
+  redis.call('DEL', order.key, order.parked)
+  redis.call('ZREM', index, order.token)
+  for _, number in ipairs(numbers) do
+    local channel = channel_of(values[number])
+    local fits = #taken < 2 * room and string.find(channels, ' ' .. channel .. ' ', 1, true)
+    local into = fits and taken or handed
+    into[#into + 1] = number
+    into[#into + 1] = values[number]
+    if fits and channel == last_channel then
+      finish(order)
+    end
+  end
+  return taken, handed
+end
+
+local function park(order, number, channel, item)
+  if redis.call('HEXISTS', order.parked, number) == 1 then
+    return 'late'
+  end
+  local value = channel .. ' ' .. item
+  local count = redis.call('HLEN', order.parked)
+  local size = tonumber(redis.call('HGET', order.key, 'b') or 0) + #value
+  if count > 0 and (count >= max_parked or size > max_bytes) and channel ~= last_channel then
+    return 'full'
+  end
+  put(order, number, value)
+  if not order.running and count == 0 then
+    look(order, patience)
+  end
+  return 'parked'
+end
+
+local function enter_slightly(order, number, channel, item)
+  local late = number == '0' and 'late' or 'free'
+  if order.known and (order.over or not order.running or order.next > 0) then
+    unpark(order, number)
+    return late
+  end
+  if order.known then
+    return late == 'late' and late or park(order, number, channel, item)
+  end
+  if number == '0' then
+    redis.call('HSET', order.key, 's', '1')
+    run(order, number, channel)
+    return 'run'
+  end
+  if channel == last_channel then
+    finish(order)
+  end
+  return 'free'
+end
+
+local function due(order, number)
+  if number == text(order.next) then
+    return true
+  end
+  local others = number == last and redis.call('HLEN', order.parked) - redis.call('HEXISTS', order.parked, last)
+  return others == 0
+end
+
+local function enter(token, number, channel, item, slight)
+  local order = load(token)
+  if slight == '1' then
+    return enter_slightly(order, number, channel, item)
+  end
+  local n = tonumber(number)
+  if not order.known then
+    order.next = math.min(n, 1)
+  end
+  if order.over or n < order.next or (order.running and n == order.next) then
+    return 'late'
+  end
+  if not order.running and due(order, number) then
+    run(order, number, channel)
+    return 'run'
+  end
+  return park(order, number, channel, item)
+end
+
+local function answer(count, ...)
+  local result = {count}
+  for _, list in ipairs({...}) do
+    for _, value in ipairs(list) do
+      result[#result + 1] = value
+    end
+  end
+  return result
+end
+
+local function leave(token, number, room, channels, channel, item)
+  local order = load(token)
+  room = tonumber(room)
+  if not order.running or text(order.next) ~= number then
+    return {0}
+  end
+  if channel then
+    local value = channel .. ' ' .. item
+    put(order, number, value)
+    redis.call('HSET', order.key, 'r', '0')
+    look(order, patience)
+    return {0, number, value}
+  end
+  if order.slight then
+    local taken, handed = release(order, room, channels)
+    return answer(#taken / 2, taken, handed)
+  end
+  if order.ends then
+    finish(order)
+    return {0}
+  end
+  order.next = order.next + 1
+  local following = text(order.next)
+  local value = redis.call('HGET', order.parked, following)
+  if not value and due(order, last) then
+    following, value = last, redis.call('HGET', order.parked, last)
+  end
+  if value and room > 0 and string.find(channels, ' ' .. channel_of(value) .. ' ', 1, true) then
+    run(order, following, channel_of(value))
+    return {1, following, value}
+  end
+  redis.call('HSET', order.key, 'n', text(order.next), 'r', '0')
+  if redis.call('EXISTS', order.parked) == 1 then
+    look(order, patience)
+  else
+    redis.call('ZREM', index, token)
+  end
+  return value and {0, following, value} or {0}
+end
+
+local function renew(pairs)
+  local renewed = 0
+  for i = 1, #pairs, 2 do
+    local order = load(pairs[i])
+    if order.running and text(order.next) == pairs[i + 1] then
+      look(order, patience)
+      renewed = renewed + 1
+    end
+  end
+  return renewed
+end
+
+local function lowest(order)
+  local found
+  for _, number in ipairs(redis.call('HKEYS', order.parked)) do
+    if not found or tonumber(number) < tonumber(found) then
+      found = number
+    end
+  end
+  return found
+end
+
+local function go_on(order, handed)
+  local lapsed = order.running and 1 or 0
+  order.next = order.next + lapsed
+  redis.call('ZREM', index, order.token)
+  redis.call('HSET', order.key, 'r', '0')
+  local following, missing = lowest(order), 0
+  if following then
+    if following ~= last then
+      missing = tonumber(following) - order.next
+      order.next = tonumber(following)
+    end
+    handed[#handed + 1] = following
+    handed[#handed + 1] = redis.call('HGET', order.parked, following)
+    look(order, order.again and patience or again_after)
+    redis.call('HSET', order.key, 'a', '1')
+  end
+  redis.call('HSET', order.key, 'n', text(order.next))
+  return lapsed, missing
+end
+
+local function sweep(limit)
+  local handed, unfinished, missing = {}, 0, 0
+  for _, token in ipairs(redis.call('ZRANGEBYSCORE', index, '-inf', now, 'LIMIT', 0, limit)) do
+    local order = load(token)
+    if not order.known then
+      redis.call('ZREM', index, token)
+      redis.call('DEL', order.parked)
+    elseif order.running and order.slight then
+      local _, released = release(order, 0, '')
+      for _, part in ipairs(released) do
+        handed[#handed + 1] = part
+      end
+      unfinished = unfinished + 1
+    elseif order.running and order.ends then
+      finish(order)
+      unfinished = unfinished + 1
+    else
+      local lapsed, never = go_on(order, handed)
+      unfinished, missing = unfinished + lapsed, missing + never
+    end
+  end
+  return answer(unfinished, {missing}, handed)
+end
+
+local arguments = {unpack(ARGV, 10)}
+if operation == 'enter' then
+  return enter(unpack(arguments))
+elseif operation == 'leave' then
+  return leave(unpack(arguments))
+elseif operation == 'renew' then
+  return renew(arguments)
+end
+return sweep(arguments[1])

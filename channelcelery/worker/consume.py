@@ -1,0 +1,215 @@
+"""Calling the consumer of one message: decode, route, call; total functions that count."""
+
+import logging
+import time
+from asyncio import CancelledError
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from inspect import iscoroutine
+from typing import Any
+
+from asgiref.sync import async_to_sync
+from django.db import close_old_connections
+
+from channelcelery.channel import CollectedSends, collect_sends
+from channelcelery.consumers import consumer_name
+from channelcelery.core.envelope import decode_item
+from channelcelery.core.sends import Send
+from channelcelery.exceptions import (
+    ChannelSocketException,
+    ConsumeLater,
+    DenyConnection,
+    InvalidEnvelope,
+    InvalidName,
+)
+from channelcelery.layers.layer import ChannelLayer
+from channelcelery.message import Message
+from channelcelery.routes import Consumer
+from channelcelery.routing import get_router
+from channelcelery.signals import Worker, consumer_finished, consumer_started
+
+__all__ = ["MAX_RETRIES", "Received", "Run", "read", "run_message", "run_received"]
+
+logger = logging.getLogger("django.channels.worker")
+
+#: How often a message whose consumer raises ConsumeLater runs again after its first run (item 80).
+MAX_RETRIES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One message, and the consumer that it is for.
+
+    Args:
+        message: the message.
+        consumer: what its route leads to.
+        kwargs: the named groups of the route.
+        item: the message as it came, encoded.
+        retries: how often it went back to its channel.
+        expired: its deadline is over, so that it may not run.
+    """
+
+    message: Message
+    consumer: Consumer
+    kwargs: dict[str, Any]
+    item: bytes = b""
+    retries: int = 0
+    expired: bool = False
+
+
+@dataclass(slots=True)
+class Run:
+    """What came of one message.
+
+    Args:
+        sends: (layer, send) pairs, for the caller to flush.
+        later: the consumer wants it to run again; it then goes back to its channel.
+    """
+
+    sends: list[tuple[ChannelLayer, Send]] = field(default_factory=list)
+    later: bool = False
+
+
+def read(layer: ChannelLayer, channel: str, item: bytes, counts: Counter[str]) -> Received | None:
+    """Decode a message and find its consumer.
+
+    Args:
+        layer: the layer that it came by.
+        channel: the channel that it came by.
+        item: the message, encoded.
+        counts: "unreadable", "unrouted" and "failed" are counted up.
+
+    Returns:
+        None if there is nothing to run, which is logged.
+    """
+    try:
+        decoded = decode_item(item)
+        message = Message(decoded.content, channel, layer)
+    except (InvalidEnvelope, InvalidName) as error:
+        counts["unreadable"] += 1
+        logger.error("a message on %s cannot be read and is dropped: %s", channel, error)
+        return None
+    expired = decoded.deadline < time.time() * 1000
+    return _route(message, counts, item, decoded.retries, expired)
+
+
+def _route(
+    message: Message, counts: Counter[str], item: bytes = b"", retries: int = 0, expired: bool = False
+) -> Received | None:
+    try:
+        found = get_router(message.channel_layer.alias).match(message)
+    except Exception:  # routes of the project's own
+        counts["failed"] += 1
+        logger.exception("a message of %s could not be handled", message.channel.name)
+        return None
+    if found is None:
+        counts["unrouted"] += 1
+        logger.error("no route for a message on %s: check the routing; the message is dropped", message.channel.name)
+        return None
+    return Received(message, *found, item, retries, expired)
+
+
+def run_message(message: Message, counts: Counter[str], retries: int = 0) -> Run:
+    """Route one message and run its consumer; see `run_received`."""
+    received = _route(message, counts, retries=retries)
+    return Run() if received is None else run_received(received, counts)
+
+
+def run_received(received: Received, counts: Counter[str]) -> Run:
+    """Run the consumer of one message; whatever is raised is logged and goes no further (items 76 to 82).
+
+    Args:
+        received: the message and its consumer.
+        counts: "ran", "failed" and "retried_too_often" are counted up.
+
+    Returns:
+        What the consumer sent, also if it raised, and whether the message is to run again.
+    """
+    later = False
+    with collect_sends() as collected:
+        try:
+            later = _consume(received, counts, collected)
+        except Exception:  # a reply channel that no interface process made
+            counts["failed"] += 1
+            logger.exception("a message of %s could not be handled", received.message.channel.name)
+    return Run(collected.sends, later)
+
+
+def _consume(received: Received, counts: Counter[str], collected: CollectedSends) -> bool:
+    message, channel = received.message, received.message.channel.name
+    name = consumer_name(received.consumer)
+    logger.debug("%s -> %s", channel, name)
+    ended = _call(received.consumer, name, message, received.kwargs)
+    counts["ran"] += 1
+    if ended is _Ended.LATER:
+        if received.retries < MAX_RETRIES:
+            return True
+        counts["retried_too_often"] += 1
+        text = "%s raised ConsumeLater %d times on a message of %s: dropped"
+        logger.warning(text, name, received.retries + 1, channel)
+    counts["failed"] += ended is _Ended.RAISED
+    if channel == "websocket.connect":
+        _answer(message, collected, accept=ended is _Ended.RETURNED)
+    return False
+
+
+class _Ended(Enum):
+    """How a consumer ended."""
+
+    RETURNED = auto()
+    RAISED = auto()
+    LATER = auto()
+
+
+def _call(consumer: Callable[..., Any], name: str, message: Message, kwargs: dict[str, Any]) -> _Ended:
+    """Call a consumer as a request would be handled."""
+    consumer_started.send_robust(sender=Worker, environ={})
+    close_old_connections()
+    try:
+        result = consumer(message, **kwargs)
+        if iscoroutine(result):  # rather than asking the consumer, which may be async behind a plain decorator
+            async_to_sync(_finish)(result)
+    except ConsumeLater:
+        return _Ended.LATER
+    except DenyConnection:
+        if message.channel.name == "websocket.connect":
+            if message.reply_channel is not None:
+                message.reply_channel.send({"close": True})
+            return _Ended.RETURNED
+        logger.exception("%s denied a connection on %s: only websocket.connect can", name, message.channel.name)
+    except ChannelSocketException as error:
+        return _run_exception(error, name, message)
+    except (Exception, CancelledError, SystemExit):  # the last two must not end a process of the pool, either
+        logger.exception("the consumer %s raised on a message of %s", name, message.channel.name)
+    else:
+        return _Ended.RETURNED
+    finally:
+        close_old_connections()
+        consumer_finished.send_robust(sender=Worker)
+    return _Ended.RAISED
+
+
+async def _finish(coroutine: Coroutine[Any, Any, Any]) -> None:
+    await coroutine
+
+
+def _run_exception(error: ChannelSocketException, name: str, message: Message) -> _Ended:
+    try:
+        error.run(message)
+    except Exception:
+        logger.exception("%s raised by %s could not act", type(error).__name__, name)
+        return _Ended.RAISED
+    return _Ended.RETURNED
+
+
+def _answer(message: Message, collected: CollectedSends, accept: bool) -> None:
+    """Answer a handshake whose consumer sent nothing (section 0, item 1): accept, or refuse at once if it raised."""
+    reply = message.reply_channel
+    if reply is None or reply.name in collected.answered:
+        return
+    if not accept:
+        reply.send({"close": True})
+    elif message.channel_layer.config.implicit_accept:
+        reply.send({"accept": True})

@@ -1,0 +1,150 @@
+"""The script of Redis and the state in memory decide alike about order: both are led through the same histories."""
+
+from typing import Any
+
+import pytest
+import redis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from channelcelery.core.names import ReplyAddress
+from channelcelery.core.ordering import LAST, LAST_CHANNEL, Arrival, Parked
+from channelcelery.layers.memory_order import MemoryOrderStore
+from channelcelery.layers.order import OrderStore
+from channelcelery.layers.redis_order import RedisOrderStore
+from tests.contract.reply_backends import PREFIX, config_of
+
+CHANNELS = ("websocket.connect", "websocket.receive", LAST_CHANNEL)
+TOKENS, NUMBERS = st.sampled_from("tu"), st.one_of(st.integers(0, 6), st.just(LAST))
+#: long enough that only a step of the history makes a connection wait for too long
+STALL = 3_600.0
+
+STEPS = st.one_of(
+    st.tuples(st.just("enter"), TOKENS, NUMBERS, st.sampled_from(CHANNELS), st.booleans()),
+    st.tuples(st.just("leave"), TOKENS, NUMBERS, st.integers(0, 3), st.sets(st.sampled_from(CHANNELS)), st.booleans()),
+    st.tuples(st.just("wait"), TOKENS),
+    st.tuples(st.just("renew"), TOKENS, NUMBERS),
+    st.tuples(st.just("sweep"), st.integers(1, 2)),
+    st.tuples(st.just("close"), TOKENS),
+    st.tuples(st.just("expire"), TOKENS),
+)
+
+
+def address(token: str) -> ReplyAddress:
+    return ReplyAddress("node", token)
+
+
+class Twin:
+    """One store led through a history."""
+
+    store: OrderStore
+
+    def wait(self, token: str) -> None:
+        """Let a connection have waited for too long, if it waits."""
+        raise NotImplementedError
+
+    def expire(self, token: str) -> None:
+        """Let the state of a connection have been kept for long enough."""
+        raise NotImplementedError
+
+    def close(self, token: str) -> None:
+        """Let a connection close."""
+        raise NotImplementedError
+
+    def looked_at(self) -> set[str]:
+        """Return the connections that wait for something."""
+        raise NotImplementedError
+
+    def step(self, step: tuple[Any, ...]) -> Any:
+        """Take a step and return what can be seen of it."""
+        match step:
+            case ("enter", token, number, channel, slight):
+                return self.store.enter(address(token), Arrival(number, channel, b"item %d" % number, slight))
+            case ("leave", token, number, room, channels, once_more):
+                again = Parked(number, "websocket.receive", b"again") if once_more else None
+                return self.store.leave(address(token), number, room, channels, again)
+            case ("renew", token, number):
+                return self.store.renew([(address(token), number)])
+            case ("sweep", limit):
+                swept = self.store.sweep(limit)
+                return sorted(swept.handed, key=repr), swept.unfinished, swept.missing
+            case (name, token):
+                return getattr(self, name)(token)
+
+
+class Memory(Twin):
+    def __init__(self) -> None:
+        self.store: MemoryOrderStore = MemoryOrderStore(STALL)
+
+    def wait(self, token: str) -> None:
+        order = self.store.state.orders.get(token)
+        if order is not None and order.look is not None:
+            order.look = {"t": -2.0, "u": -1.0}[token]
+
+    def expire(self, token: str) -> None:
+        self.store.state.orders.pop(token, None)
+
+    def close(self, token: str) -> None:
+        self.store.forget([token])
+
+    def looked_at(self) -> set[str]:
+        return {token for token, order in self.store.state.orders.items() if order.look is not None}
+
+
+class OnRedis(Twin):
+    def __init__(self, url: str) -> None:
+        self.store = RedisOrderStore(config_of("redis", hosts=[url], order_stall=STALL))
+        self.client: Any = redis.Redis.from_url(url)
+        self.client.flushdb()
+
+    def wait(self, token: str) -> None:
+        if self.client.zscore(f"{PREFIX}ordering", token) is not None:
+            self.client.zadd(f"{PREFIX}ordering", {token: {"t": 1, "u": 2}[token]})
+
+    def expire(self, token: str) -> None:
+        self.client.delete(f"{PREFIX}order:{token}", f"{PREFIX}parked:{token}")
+        self.client.zrem(f"{PREFIX}ordering", token)
+
+    def close(self, token: str) -> None:
+        for key in ("order", "parked"):
+            if self.client.pttl(f"{PREFIX}{key}:{token}") > 120_000:
+                self.client.pexpire(f"{PREFIX}{key}:{token}", 120_000)
+
+    def looked_at(self) -> set[str]:
+        return {token.decode() for token in self.client.zrange(f"{PREFIX}ordering", 0, -1)}
+
+    def end(self) -> None:
+        self.client.close()
+        self.store.close()
+
+
+@settings(
+    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(STEPS, min_size=5, max_size=40))
+def test_both_show_the_same(redis_url: str, steps: list[tuple[Any, ...]]) -> None:
+    """Given any history. Expect every answer of both to be equal, and the same connections to be looked at."""
+    memory, on_redis = Memory(), OnRedis(redis_url)
+    try:
+        for step in steps:
+            assert memory.step(step) == on_redis.step(step), step
+            assert memory.looked_at() == on_redis.looked_at(), step
+    finally:
+        on_redis.end()
+
+
+@pytest.mark.parametrize("size", [10, 4_000_000])
+def test_both_park_as_many(redis_url: str, size: int) -> None:
+    """Given messages that all wait. Expect the same to be refused, by count or by bytes, but never the disconnect."""
+    memory, on_redis = Memory(), OnRedis(redis_url)
+    try:
+        for number in range(2, 110):
+            arrival = Arrival(number, "websocket.receive", b"x" * size)
+            verdicts = {twin.store.enter(address("t"), arrival) for twin in (memory, on_redis)}
+            assert len(verdicts) == 1, number
+            if number == 4:
+                size = 10
+        disconnect = Arrival(110, LAST_CHANNEL, b"")
+        assert memory.store.enter(address("t"), disconnect) == on_redis.store.enter(address("t"), disconnect)
+    finally:
+        on_redis.end()
