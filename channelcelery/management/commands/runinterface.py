@@ -43,6 +43,7 @@ class Command(BaseCommand):
         add("--access-log", nargs="?", const="-", metavar="FILE", help="log each request and socket, to a file or not")
         # in CONFIG for every process, here for this one
         for key, names in {
+            "http_timeout": ("-t", "--http-timeout", "--http_timeout"),
             "connect_timeout": ("--websocket-connect-timeout", "--websocket_connect_timeout"),
             "ping_interval": ("--ping-interval",),
             "ping_timeout": ("--ping-timeout",),

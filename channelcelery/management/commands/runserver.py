@@ -40,6 +40,7 @@ class Command(DjangoCommand):
         add("--noasgi", action="store_true", help="run Django's own server: pages only, and no consumers")
         add("--layer", default=DEFAULT_CHANNEL_LAYER, help="the alias to serve")
         for key, names in {
+            "http_timeout": ("--http_timeout", "--http-timeout"),
             "connect_timeout": ("--websocket_handshake_timeout", "--websocket-handshake-timeout"),
         }.items():
             add(*names, dest=key, type=seconds, metavar="SECONDS", help=f"instead of CONFIG[{key!r}]")
@@ -105,7 +106,9 @@ class Command(DjangoCommand):
             config = application.check()
         except InvalidChannelLayerError as error:
             raise CommandError(str(error)) from error
-        served = ASGIStaticFilesHandler(application) if _has_static(options) else application
+        served: Any = application
+        if _has_static(options):
+            served = ASGIStaticFilesHandler(served)
         return make_server(served, config, binding, access_log=True)
 
     def _announce(self, alias: str, binding: Binding, with_worker: bool) -> None:
