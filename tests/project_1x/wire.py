@@ -1,0 +1,76 @@
+"""Consumers that write down each message as it came, and do what it asks for: what shows on the wire is all theirs."""
+
+import json
+import time
+from typing import Any
+from urllib.parse import parse_qs
+
+from channelcelery import Channel, Group, route
+from channelcelery.exceptions import ChannelFull
+from tests.project.consumers import write_down
+
+
+def note(kind: str, content: Any) -> None:
+    """Write a message down so that `ast.literal_eval` reads it."""
+    write_down(repr((kind, content)))
+
+
+def act(message: Any, steps: list[dict[str, Any]]) -> None:
+    """Carry out steps, such as {"reply": {...}}, {"add": group} or {"sleep": seconds}."""
+    for step in steps:
+        now = step.get("now", False)
+        if "reply" in step:
+            reply = {key: value.encode() if key == "bytes" else value for key, value in step["reply"].items()}
+            Channel(step.get("to") or message.reply_channel.name).send(reply, immediately=now)
+        elif "add" in step:
+            Group(step["add"]).add(message.reply_channel)
+        elif "group" in step:
+            Group(step["group"]).send(step["content"], immediately=now)
+        elif "sleep" in step:
+            time.sleep(step["sleep"])
+
+
+def connect(message: Any) -> None:
+    """Do what the query string asks for."""
+    note("connect", message.content)
+    query = parse_qs(message["query_string"].decode())
+    act(message, json.loads(query.get("steps", ["[]"])[0]))
+
+
+def receive(message: Any) -> None:
+    """Do what the frame asks for, if it is a list of steps."""
+    note("receive", message.content)
+    if (message.get("text") or "").startswith("["):
+        act(message, json.loads(message["text"]))
+
+
+def disconnect(message: Any) -> None:
+    """Only write it down."""
+    note("disconnect", message.content)
+
+
+def fill(message: Any) -> None:
+    """Send to channels at once until each is full, and write down how many each took and how long that was."""
+    taken = {}
+    begun = time.monotonic()
+    for name in message["channels"]:
+        taken[name] = 0
+        try:
+            while taken[name] < 1_000:
+                Channel(name).send({"text": "x"}, immediately=True)
+                taken[name] += 1
+        except ChannelFull:
+            pass
+    # what a group's members at capacity do not take is no error
+    Group("nobody-reads").add(message["channels"][0])
+    Group("nobody-reads").send({"text": "x"}, immediately=True)
+    note("filled", [taken, time.monotonic() - begun])
+
+
+channel_routing = [
+    route("websocket.connect", connect),
+    route("websocket.receive", receive),
+    route("websocket.disconnect", disconnect),
+    route("fill", fill),
+    route("act", lambda message: act(message, message["steps"])),
+]
