@@ -62,13 +62,15 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_given_the_wheel_expect_the_package_and_nothing_else(wheel: Path) -> None:
-    """Expect every file of the package that git keeps, scripts in Lua and marks for type checkers among them."""
+    """Expect every file of the package that git keeps: scripts in Lua, static files and marks for type checkers too."""
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     package = ROOT / "channelcelery"
     files = {path.relative_to(ROOT).as_posix() for path in package.rglob("*") if path.is_file()}
     assert names == {name for name in files if not name.endswith(".pyc")}
     assert {"channelcelery/py.typed", "channelcelery/layers/scripts/deliver.lua"} <= names
+    static = "channelcelery/static/channels/js/websocketbridge"
+    assert {f"{static}.js", f"{static}.module.js"} <= names
 
 
 def test_given_the_wheel_in_another_project_expect_its_consumers_to_run(

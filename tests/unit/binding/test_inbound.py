@@ -147,7 +147,7 @@ class TestActions:
 
 
 class TestFields:
-    """Defect 7."""
+    """Item 205 and defect 7."""
 
     everything = {"name": "b", "value": 9, "owner": None, "id": 77, "pk": 77, "nonsense": 1}
 

@@ -284,18 +284,21 @@ class TestWhatIsRemembered:
             Bound.post_change_receiver(number, "delete")
         assert {group for group, _ in sent(layer)} == {"all", "name-a", "name-b"}
 
-    def test_given_a_receiver_that_saves_again_expect_the_creation_told(self, layer: FakeLayer) -> None:
+    def test_given_a_receiver_that_saves_again_expect_both_changes_told(self, layer: FakeLayer) -> None:
         """Its save is over before ours is told of."""
 
-        def fill_in(instance: Number, created: bool, **kwargs: Any) -> None:
-            if created:
+        def fill_in(instance: Number, **kwargs: Any) -> None:
+            if instance.value < 7:
                 instance.value = 7
                 instance.save()
 
         post_save.connect(fill_in, sender=Number)
         bind(group_names=classmethod(lambda cls, instance: ["all"]))
-        Number.objects.create(name="a")
+        number = Number.objects.create(name="a")
         assert sorted(actions(layer)) == [("all", "create"), ("all", "update")]
+        number.value = 1
+        number.save()
+        assert actions(layer) == [("all", "update")] * 2
 
     def test_given_saves_that_fail_expect_little_kept_and_the_next_one_told_rightly(self, layer: FakeLayer) -> None:
         bind(group_names=classmethod(lambda cls, instance: ["all"]))
