@@ -1,0 +1,1 @@
+"""A project with tests of its own, which our tests run by `manage.py test` and by pytest."""
