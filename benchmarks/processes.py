@@ -66,18 +66,18 @@ def run_servers(broker: str, logs: Path) -> Iterator[Running]:
 
 
 @contextmanager
-def run_worker(running: Running, subject: str) -> Iterator[Process]:
-    """Run a worker with one child, and go on without waiting until it is ready."""
+def run_worker(running: Running, subject: str, children: int = 1) -> Iterator[Process]:
+    """Run a worker, and go on without waiting until it is ready."""
     app = "benchmarks.project" if subject == "channelcelery" else "benchmarks.floor.worker"
-    command = ["celery", "-A", app, "worker", "-P", "prefork", "-c", "1", "-l", "info"]
+    command = ["celery", "-A", app, "worker", "-P", "prefork", "-c", str(children), "-l", "info"]
     with running.start("worker", command) as process:
         yield process
 
 
 @contextmanager
-def run_interface(running: Running, subject: str) -> Iterator[Process]:
+def run_interface(running: Running, subject: str, children: int = 1) -> Iterator[Process]:
     """Run a worker and an interface, both ready when the block begins; gives the interface."""
-    with run_worker(running, subject) as worker:
+    with run_worker(running, subject, children) as worker:
         worker.wait_for_output(r"running \d+ channels" if subject == "channelcelery" else r" ready\.", timeout=60)
         with running.start("interface", _interface_command(subject, running.port)) as process:
             wait_until(lambda: _listens(process, running.port), timeout=30, what="the interface to listen")

@@ -20,6 +20,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._head: int | None = 0  # bytes so far, or None once it is complete
         self._head_timer: asyncio.TimerHandle | None = None
+        self._served: Any = None  # the request that an application answers, while others that came early wait
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a first request."""
@@ -27,8 +28,12 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop waiting."""
+        """Stop waiting, and tell the request that is served: uvicorn tells the one that came last."""
         self._stop_timer()
+        served = self._served
+        if served is not None and served is not self.cycle and not served.response_complete:
+            served.disconnected = True
+            served.message_event.set()
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
@@ -41,6 +46,14 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._stop_timer()
         self._head = None
         super().on_headers_complete()
+        if not self.pipeline:
+            self._served = self.cycle
+
+    def on_response_complete(self) -> None:
+        """Let the next request of the connection be served."""
+        following = self.pipeline[-1][0] if self.pipeline else None
+        super().on_response_complete()
+        self._served = following or self._served
 
     def data_received(self, data: bytes) -> None:
         """Take bytes, and end the connection if they are a head without an end."""

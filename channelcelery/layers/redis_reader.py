@@ -21,8 +21,8 @@ __all__ = ["InboxReader"]
 logger = logging.getLogger("django.channels.interface")
 
 _START = "0-0"
-#: Entries that one read returns at most.
-_COUNT = 500
+#: Entries that one read returns at most; fewer where the last ones were large, so that about so many bytes come.
+_COUNT, _BYTES = 500, 2 * 1024 * 1024
 #: Milliseconds that Redis waits for entries; the shorter while something is to be trimmed.
 _BLOCK, _BLOCK_TRIM = 1000, 50
 #: Seconds, or entries, after which what was read is trimmed.
@@ -46,6 +46,7 @@ class InboxReader:
         self.skipped = 0
         self._bursts = Bursts()
         self._generation = 0
+        self._count = _COUNT
         self._trimmed_at = float("-inf")
         self.restart()
 
@@ -88,7 +89,7 @@ class InboxReader:
             kept = f"{milliseconds}-{int(sequence) + 1}"
             # EVAL: the script is short, and EVALSHA could fail in the middle of what is under way
             commands.append(("EVAL", script("trim"), 0, self._config.prefix, self._node, kept, self._untrimmed_bytes))
-        commands.append(("XREAD", "COUNT", _COUNT, "BLOCK", block, "STREAMS", self._key, self.position))
+        commands.append(("XREAD", "COUNT", self._count, "BLOCK", block, "STREAMS", self._key, self.position))
         with reaching_redis():
             try:
                 if not connection.is_connected:
@@ -115,14 +116,17 @@ class InboxReader:
 
     def _take(self, raw: Sequence[tuple[bytes, Sequence[bytes]]]) -> list[Entry]:
         entries: list[Entry] = []
+        size = 0
         for _, fields in raw:
             values = fields[1::2]
-            self._untrimmed_bytes += sum(map(len, values))
+            size += sum(map(len, values))
             try:
                 entries.append(decode_entry(dict(zip(fields[::2], values, strict=True))))
             except InvalidEnvelope as error:
                 self._skip(error)
         self._untrimmed += len(raw)
+        self._untrimmed_bytes += size
+        self._count = min(max(_BYTES * len(raw) // max(size, 1), 1), _COUNT)
         self.position = raw[-1][0].decode("ascii")
         return entries
 

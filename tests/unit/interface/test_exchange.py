@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from channelcelery.core.inbox import GroupEntry, JoinEntry
-from channelcelery.interface import exchange
+from channelcelery.interface import response
 from channelcelery.interface.spool import Room
 from channelcelery.layers.base import GONE
 from tests.unit.interface.fakes import World, run, until
@@ -535,7 +535,7 @@ def test_a_body_that_redis_may_have_twice_or_not_at_all_is_not_sent_again() -> N
 
 
 def test_leave_to_send_more_is_given_once_redis_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exchange, "_AGAIN", 0.01)
+    monkeypatch.setattr(response, "_AGAIN", 0.01)
 
     async def main() -> None:
         world = World()
@@ -580,7 +580,7 @@ def test_a_server_that_raises_has_lost_its_client() -> None:
         async def fail(event: Any) -> None:
             raise OSError("it is gone")
 
-        next(iter(world.hub._sockets.values()))._send = fail  # type: ignore[attr-defined]
+        next(iter(world.hub._sockets.values()))._response._send = fail  # type: ignore[attr-defined]
         browser.reply(status=200)
         await browser.end()
         assert world.publisher.channels == ["http.request", "http.disconnect"]
