@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import random
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from channelcelery.core.inbox import GroupEntry, JoinEntry
 from channelcelery.core.membership import Changes
 from channelcelery.core.names import reply_address
 from channelcelery.exceptions import ChannelFull
+from channelcelery.interface.session import Session
 from tests.unit.interface.fakes import (
     REFUSED,
     FakeOffers,
@@ -72,6 +74,16 @@ def test_a_server_that_knows_little_is_enough() -> None:
         task.cancel()
 
     run(main)
+
+
+def test_reply_channels_cannot_be_guessed() -> None:
+    """Defect 20: given the same state of `random` twice, expect other names, each with 128 bits of its own."""
+    world, tokens = World(), set()
+    for _ in range(100):
+        random.seed(0)
+        tokens.add(Session(world.around, "/", None, FakeServer().send).token)
+    assert len(tokens) == 100
+    assert min(map(len, tokens)) >= 22  # six bits each
 
 
 def test_a_whole_life_in_order() -> None:

@@ -7,6 +7,7 @@ from django.test import override_settings
 
 from channelcelery.exceptions import InvalidChannelLayerError
 from channelcelery.layers import channel_layers
+from channelcelery.layers.registry import ChannelLayers
 
 MEMORY = "channelcelery.layers.InMemoryChannelLayer"
 
@@ -16,7 +17,7 @@ def layers(**entry: Any) -> Any:
 
 
 def test_make_backend_and_make_test_backend() -> None:
-    """Expect new layers, those of TEST_CONFIG with nothing of CONFIG."""
+    """Items 42 and 43: new layers, those of TEST_CONFIG with nothing of CONFIG."""
     with layers(CONFIG={"prefix": "shop:", "expiry": 5}, TEST_CONFIG={"prefix": "test:"}, ROUTING="a.b"):
         made, tested = channel_layers.make_backend("default"), channel_layers.make_test_backend("default")
     assert made is not channel_layers["default"]
@@ -62,3 +63,28 @@ def test_unknown_aliases_and_wrong_entries() -> None:
         assert not channel_layers.has_test_config("default")
         with pytest.raises(InvalidChannelLayerError, match="the entry"):
             channel_layers.make_test_backend("default")
+
+
+def test_layers_are_made_when_first_used_and_kept() -> None:
+    """Item 43."""
+    layers_of_their_own = ChannelLayers()
+    with layers():
+        assert "default" in layers_of_their_own
+        assert "other" not in layers_of_their_own
+        assert list(layers_of_their_own) == ["default"]
+        assert layers_of_their_own["default"] is layers_of_their_own["default"]
+        with pytest.raises(KeyError, match="no 'other'; it has default"):
+            layers_of_their_own["other"]
+
+
+def test_set_swaps_and_returns_the_old_one() -> None:
+    """Item 43."""
+    layers_of_their_own = ChannelLayers()
+    with layers():
+        assert layers_of_their_own.set("default", None) is None
+        first = layers_of_their_own["default"]
+        other = layers_of_their_own.make_backend("default")
+        assert layers_of_their_own.set("default", other) is first
+        assert layers_of_their_own["default"] is other
+        assert layers_of_their_own.set("default", None) is other
+        assert layers_of_their_own["default"] not in (first, other)

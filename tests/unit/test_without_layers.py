@@ -1,0 +1,35 @@
+"""A project that has the application and no channel layer."""
+
+from typing import Any
+
+import pytest
+from django.core.checks import run_checks
+from django.core.wsgi import get_wsgi_application
+from django.http import HttpRequest, HttpResponse
+from django.test import Client
+from django.urls import path
+
+import channelcelery
+
+
+def hello(request: HttpRequest) -> HttpResponse:
+    """Answer, and say that nothing can be sent."""
+    with pytest.raises(KeyError, match="it has nothing"):
+        channelcelery.Channel("work")
+    return HttpResponse("hello")
+
+
+urlpatterns = [path("hello/", hello)]
+
+
+@pytest.mark.parametrize("layers", [{}, None])
+def test_given_no_layer_expect_plain_django(settings: Any, layers: Any) -> None:
+    """Item 15: checks pass, and pages are served by WSGI."""
+    if layers is None:
+        del settings.CHANNEL_LAYERS
+    else:
+        settings.CHANNEL_LAYERS = layers
+    settings.ROOT_URLCONF = __name__
+    assert run_checks(include_deployment_checks=False) == []
+    assert callable(get_wsgi_application())
+    assert Client().get("/hello/").content == b"hello"
