@@ -28,10 +28,19 @@ from django.urls import path
 urlpatterns = [path("page/", lambda request: HttpResponse(f"{request.scheme} {request.META.get('REMOTE_ADDR')}"))]
 """,
     "shop/consumers.py": """
+import sys
 import threading
 import time
+from functools import partial
 
-from channelcelery import consumer
+from channelcelery import consumer, signals
+
+def show(signal, sender, name, **kwargs):
+    # in one piece: Celery makes a line of its log of each
+    sys.stdout.write(f"signal {name} of a Worker: {isinstance(sender, signals.Worker)}\\n")
+
+for name in ("worker_process_ready", "worker_ready"):
+    getattr(signals, name).connect(partial(show, name=name), weak=False)
 
 running, most, lock = 0, 0, threading.Lock()
 
@@ -58,6 +67,10 @@ def count(message):
     with lock:
         running -= 1
     message.reply_channel.send({"text": str(most)})
+
+@consumer("http.request", path="/late/")
+def respond_late(message):
+    time.sleep(2)
 
 @consumer("websocket.receive", path="/echo/")
 def echo(message):

@@ -155,6 +155,7 @@ def refused() -> dict[str, Sequence[str]]:
         "celery -A channelcelery worker": [program("celery"), "-A", "channelcelery", "worker"],
         "runworker": manage("runworker"),
         "runinterface": manage("runinterface"),
+        "rundelay": manage("rundelay"),
         "runserver --noworker": manage("runserver", "--noreload", "--noworker"),
         "uvicorn": [program("uvicorn"), "channelcelery.asgi:application"],
     }
@@ -162,7 +163,7 @@ def refused() -> dict[str, Sequence[str]]:
 
 @pytest.mark.parametrize("name", refused())
 def test_what_needs_servers_refuses_to_run_in_memory(memory_site: Site, name: str) -> None:
-    """Expect an error that says why and what to set, and a status that a supervisor understands."""
+    """Items 222 and 223: expect an error that says why and what to set, and a status that a supervisor understands."""
     memory_site.environment["DJANGO_SETTINGS_MODULE"] = "example_site.settings"
     with memory_site.start(refused()[name], name="refused") as process:
         assert process.wait(30) not in (0, None)

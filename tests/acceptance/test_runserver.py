@@ -1,5 +1,6 @@
 """`manage.py runserver` on the smallest site: what it serves and logs, and what its options change."""
 
+import re
 import sys
 import urllib.error
 import urllib.request
@@ -55,10 +56,12 @@ def django_s_own(shop: Shop, *arguments: str) -> Iterator[Process]:
 
 def test_an_entry_in_installed_apps_and_a_layer_are_enough(shop: Shop) -> None:
     """Item 227, and 112: consumers are found, run and answer; static files are served."""
-    with shop.demo():
+    with shop.demo() as process:
         with shop.socket("/echo/") as client:
             client.send("hello")
             assert client.recv(timeout=10) == "hello"
+        # item 85: the other signal is for processes that are workers and nothing else
+        assert re.findall(r"signal (\w+)", process.output()) == ["worker_ready"]
         assert get(shop, "/page/") == (200, f"http {LOOPBACK}")
         assert get(shop, "/static/shop.css") == (200, "body { color: green }")
         assert get(shop, "/static/nothing.css")[0] == 404
@@ -74,7 +77,7 @@ def test_each_request_and_turn_of_a_socket_is_a_line(shop: Shop) -> None:
         assert get(shop, "/missing%1B[2J")[0] == 404
         assert handshake(shop, "/echo/?session_key=secret") == 101
         assert handshake(shop, "/deny/") == 403
-        time, client = r"^\[\d\d/\w+/\d{4} [\d:,]+\] ", rf"\[(\d\.\d\d, )?{LOOPBACK}:\d+\]"
+        when, client = r"^\[\d\d/\w+/\d{4} [\d:,]+\] ", rf"\[(\d\.\d\d, )?{LOOPBACK}:\d+\]"
         for line in [
             rf"\x1b\[mHTTP GET /page/\?session_key=…&a=1 200 {client}\x1b\[0m",
             rf"\x1b\[33mHTTP GET /missing%1B\[2J 404 {client}\x1b\[0m",
@@ -83,7 +86,7 @@ def test_each_request_and_turn_of_a_socket_is_a_line(shop: Shop) -> None:
             rf"WebSocket DISCONNECT /echo/\?session_key=… {client}",
             rf"WebSocket REJECT /deny/ {client}",
         ]:
-            process.wait_for_output(f"{time}{line}$", timeout=5)
+            process.wait_for_output(f"{when}{line}$", timeout=5)
         said = process.output()
     assert "secret" not in said
     assert "\x1b[2J" not in said
