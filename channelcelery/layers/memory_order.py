@@ -5,7 +5,8 @@ import time
 from collections.abc import Collection
 
 from channelcelery.core.names import ReplyAddress
-from channelcelery.core.ordering import Arrival, Left, OrderState, Parked, Swept, Verdict
+from channelcelery.core.order_state import OrderState
+from channelcelery.core.ordering import Arrival, Entered, Left, Parked, Swept
 
 __all__ = ["MemoryOrderStore"]
 
@@ -21,10 +22,10 @@ class MemoryOrderStore:
         self.state = OrderState(stall)
         self._lock = threading.Lock()
 
-    def enter(self, address: ReplyAddress, arrival: Arrival) -> Verdict:
+    def enter(self, address: ReplyAddress, arrival: Arrival, room: int = 0, channels: Collection[str] = ()) -> Entered:
         """Decide what becomes of a message that came; see `OrderStore.enter`."""
         with self._lock:
-            return self.state.enter(address.token, arrival, time.monotonic())
+            return self.state.enter(address.token, arrival, time.monotonic(), room, channels)
 
     def leave(
         self,

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from typing import Protocol
 
 from channelcelery.core.names import ReplyAddress
-from channelcelery.core.ordering import Arrival, Left, Parked, Swept, Verdict
+from channelcelery.core.ordering import Arrival, Entered, Left, Parked, Swept
 
 __all__ = ["OrderStore"]
 
@@ -12,12 +12,14 @@ __all__ = ["OrderStore"]
 class OrderStore(Protocol):
     """Knows whose turn it is on each connection; safe to share between threads, and usable again after a fork."""
 
-    def enter(self, address: ReplyAddress, arrival: Arrival) -> Verdict:
+    def enter(self, address: ReplyAddress, arrival: Arrival, room: int = 0, channels: Collection[str] = ()) -> Entered:
         """Decide what becomes of a message that came; one that is parked is the store's from then on.
 
         Args:
             address: its connection.
             arrival: the message.
+            room: how many other messages the caller is ready to run.
+            channels: the channels that it may run.
 
         Raises:
             LayerUnavailable: Redis did not answer.

@@ -15,6 +15,7 @@ from channelcelery.core.ordering import (
     OVER_EXPIRY,
     PATIENCE,
     Arrival,
+    Entered,
     Left,
     Parked,
     Swept,
@@ -50,10 +51,11 @@ class RedisOrderStore:
     def _host(self, address: ReplyAddress) -> int:
         return host_of(address.node, len(self._clients))
 
-    def enter(self, address: ReplyAddress, arrival: Arrival) -> Verdict:
+    def enter(self, address: ReplyAddress, arrival: Arrival, room: int = 0, channels: Collection[str] = ()) -> Entered:
         """Decide what becomes of a message that came; see `OrderStore.enter`."""
         message = (arrival.number, arrival.channel, arrival.item, int(arrival.slight))
-        return Verdict(self._run(self._host(address), "enter", address.token, *message).decode())
+        verdict, *rest = self._run(self._host(address), "enter", address.token, *_takes(room, channels), *message)
+        return Entered(Verdict(verdict.decode()), next(_parked(rest), None))
 
     def leave(
         self,
@@ -64,9 +66,10 @@ class RedisOrderStore:
         again: Parked | None = None,
     ) -> Left:
         """Take note that a message has ended; see `OrderStore.leave`."""
-        takes = (room, f" {' '.join(channels)} ") if room else (0, "")
         once_more = () if again is None else (again.channel, again.item)
-        count, *rest = self._run(self._host(address), "leave", address.token, number, *takes, *once_more)
+        count, *rest = self._run(
+            self._host(address), "leave", address.token, *_takes(room, channels), number, *once_more
+        )
         parked = tuple(_parked(rest))
         return Left(parked[:count], parked[count:])
 
@@ -101,6 +104,10 @@ class RedisOrderStore:
         """End the connections; the next call opens new ones."""
         for client in self._clients:
             client.close()
+
+
+def _takes(room: int, channels: Collection[str]) -> tuple[int, str]:
+    return (room, f" {' '.join(channels)} ") if room else (0, "")
 
 
 def _parked(answer: Sequence[bytes]) -> Iterator[Parked]:

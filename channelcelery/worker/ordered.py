@@ -80,10 +80,12 @@ class Turns:
         address, number = place
         channel, slight = received.message.channel.name, ordering is Ordering.SLIGHT
         try:
-            verdict = self._layer.order.enter(address, Arrival(number, channel, received.item, slight))
+            arrival = Arrival(number, channel, received.item, slight)
+            entered = self._layer.order.enter(address, arrival, self._room_left(), self._channels)
         except LayerUnavailable as error:
             self._drop("order_unavailable", f"a message of {channel} was dropped, since its turn is unknown: {error}")
             return
+        verdict = entered.verdict
         if verdict is Verdict.RUN:
             self._run_turns(address, number, received, slight)
         elif verdict is Verdict.FREE:
@@ -94,18 +96,26 @@ class Turns:
             self._drop("order_full", f"a message of {channel} was dropped and its socket closed: too many wait already")
             if not address.is_http:
                 self._waiting.append((self._layer, self._layer.prepare(address.channel(), {"close": 1013})))
+        if entered.instead is not None:
+            self._run_taken(address, entered.instead)
 
     def _run_turns(self, address: ReplyAddress, number: int, received: Received, slight: bool) -> None:
         left = self._run_turn(address, number, received)
         if slight:
             for parked in left.taken:
                 if (found := self._read(parked)) is not None:
+                    self._room -= 1
                     self._run_free(found)
-            return
-        while left.taken:
-            (parked,) = left.taken
+        elif left.taken:
+            self._run_taken(address, left.taken[0])
+
+    def _run_taken(self, address: ReplyAddress, parked: Parked) -> None:
+        """Run a message that had waited, whose turn it is now, and what follows it."""
+        taken: tuple[Parked, ...] = (parked,)
+        while taken:
             begun = time.monotonic()
-            left = self._run_turn(address, parked.number, self._read(parked))
+            self._room -= 1
+            taken = self._run_turn(address, taken[0].number, self._read(taken[0])).taken
             self._taken_seconds += time.monotonic() - begun
 
     def _run_turn(self, address: ReplyAddress, number: int, received: Received | None) -> Left:
@@ -117,15 +127,16 @@ class Turns:
             self._counts.update(flush(self._waiting))
             self._waiting.clear()
         try:
-            room = self._room if self._taken_seconds < MAX_TAKEN_SECONDS else 0
-            left = self._layer.order.leave(address, number, room, self._channels, again)
+            left = self._layer.order.leave(address, number, self._room_left(), self._channels, again)
         except LayerUnavailable as error:
             # the lease runs out, and then the connection goes on
             self._tell("leave", f"the messages of a connection have to wait: {error}")
             return Left()
-        self._room -= len(left.taken)
         self._counts.update(hand_on(self._layer, left.handed))
         return left
+
+    def _room_left(self) -> int:
+        return self._room if self._taken_seconds < MAX_TAKEN_SECONDS else 0
 
     def _run_free(self, received: Received) -> None:
         """Run a message that nothing waits for."""

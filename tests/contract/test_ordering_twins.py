@@ -16,12 +16,13 @@ from tests.contract.reply_backends import PREFIX, config_of
 
 CHANNELS = ("websocket.connect", "websocket.receive", LAST_CHANNEL)
 TOKENS, NUMBERS = st.sampled_from("tu"), st.one_of(st.integers(0, 6), st.just(LAST))
+ROOM, ALLOWED = st.integers(0, 3), st.sets(st.sampled_from(CHANNELS))
 #: long enough that only a step of the history makes a connection wait for too long
 STALL = 3_600.0
 
 STEPS = st.one_of(
-    st.tuples(st.just("enter"), TOKENS, NUMBERS, st.sampled_from(CHANNELS), st.booleans()),
-    st.tuples(st.just("leave"), TOKENS, NUMBERS, st.integers(0, 3), st.sets(st.sampled_from(CHANNELS)), st.booleans()),
+    st.tuples(st.just("enter"), TOKENS, NUMBERS, ROOM, ALLOWED, st.sampled_from(CHANNELS), st.booleans()),
+    st.tuples(st.just("leave"), TOKENS, NUMBERS, ROOM, ALLOWED, st.booleans()),
     st.tuples(st.just("wait"), TOKENS),
     st.tuples(st.just("renew"), TOKENS, NUMBERS),
     st.tuples(st.just("sweep"), st.integers(1, 2)),
@@ -58,8 +59,9 @@ class Twin:
     def step(self, step: tuple[Any, ...]) -> Any:
         """Take a step and return what can be seen of it."""
         match step:
-            case ("enter", token, number, channel, slight):
-                return self.store.enter(address(token), Arrival(number, channel, b"item %d" % number, slight))
+            case ("enter", token, number, room, channels, channel, slight):
+                arrival = Arrival(number, channel, b"item %d" % number, slight)
+                return self.store.enter(address(token), arrival, room, channels)
             case ("leave", token, number, room, channels, once_more):
                 again = Parked(number, "websocket.receive", b"again") if once_more else None
                 return self.store.leave(address(token), number, room, channels, again)

@@ -8,20 +8,20 @@ ARGV   1 prefix
        4 messages that one connection may have parked  5 bytes, likewise
        6 milliseconds that the state of a connection is kept without a message  7 after its last one  8 after it closed
        9 the operation, then what is its own:
-         "enter", token, number, channel, item, "1" for slight order
-         "leave", token, number, how many messages the caller runs now, the channels that it may run with a space around
-           each, and the channel and item if this message is to have its turn once more
+         "enter", token, how many other messages the caller runs now, the channels that it may run with a space around
+           each, number, channel, item, "1" for slight order
+         "leave", token, two as above, number, and channel and item if this message is to have its turn once more
          "renew", then token and number of each message that runs
          "sweep", connections that are looked at, at most
 Reads  order:<token>, parked:<token>, ordering
 Writes order:<token> (hash: n number that runs or is next, r it runs, e it is the last, s slight order, o the last ran,
        a n was handed on twice, b bytes parked), parked:<token> (hash: number -> channel, space, item), ordering (sorted
        set: token, by the millisecond at which it waits for too long)
-Gives  enter: "run", "free", "parked", "late" or "full"
+Gives  enter: {"run", "free", "parked", "late" or "full"}, then number, channel and item of what is to be run instead
        leave: {how many are the caller's to run, number, channel and item, …}, the others are to be put back
        renew: how many were still running
        sweep: {messages that gave no more sign of life, messages that never came, number, channel and item, …}
-Twin   core/ordering.py
+Twin   core/order_state.py
 ]]
 local prefix, operation = ARGV[1], ARGV[9]
 local patience, again_after = tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -159,23 +159,48 @@ local function due(order, number)
   return others == 0
 end
 
-local function enter(token, number, channel, item, slight)
+-- what waits and is to run next
+local function following(order)
+  local number = text(order.next)
+  local value = redis.call('HGET', order.parked, number)
+  if not value and due(order, last) then
+    number, value = last, redis.call('HGET', order.parked, last)
+  end
+  return number, value
+end
+
+local function take(order, number, value, room, channels)
+  if not value or room == 0 or not string.find(channels, ' ' .. channel_of(value) .. ' ', 1, true) then
+    return false
+  end
+  run(order, number, channel_of(value))
+  order.next, order.running = tonumber(number), true
+  return true
+end
+
+local function enter(token, room, channels, number, channel, item, slight)
   local order = load(token)
   if slight == '1' then
-    return enter_slightly(order, number, channel, item)
+    return {enter_slightly(order, number, channel, item)}
   end
   local n = tonumber(number)
   if not order.known then
     order.next = math.min(n, 1)
   end
   if order.over or n < order.next or (order.running and n == order.next) then
-    return 'late'
+    return {'late'}
   end
   if not order.running and due(order, number) then
     run(order, number, channel)
-    return 'run'
+    return {'run'}
   end
-  return park(order, number, channel, item)
+  local next_number, next_value
+  if not order.running then
+    next_number, next_value = following(order)
+    next_value = take(order, next_number, next_value, tonumber(room), channels) and next_value
+  end
+  local verdict = park(order, number, channel, item)
+  return next_value and {verdict, next_number, next_value} or {verdict}
 end
 
 local function answer(count, ...)
@@ -188,7 +213,7 @@ local function answer(count, ...)
   return result
 end
 
-local function leave(token, number, room, channels, channel, item)
+local function leave(token, room, channels, number, channel, item)
   local order = load(token)
   room = tonumber(room)
   if not order.running or text(order.next) ~= number then
@@ -210,14 +235,9 @@ local function leave(token, number, room, channels, channel, item)
     return {0}
   end
   order.next = order.next + 1
-  local following = text(order.next)
-  local value = redis.call('HGET', order.parked, following)
-  if not value and due(order, last) then
-    following, value = last, redis.call('HGET', order.parked, last)
-  end
-  if value and room > 0 and string.find(channels, ' ' .. channel_of(value) .. ' ', 1, true) then
-    run(order, following, channel_of(value))
-    return {1, following, value}
+  local next_number, value = following(order)
+  if take(order, next_number, value, room, channels) then
+    return {1, next_number, value}
   end
   redis.call('HSET', order.key, 'n', text(order.next), 'r', '0')
   if redis.call('EXISTS', order.parked) == 1 then
@@ -225,7 +245,7 @@ local function leave(token, number, room, channels, channel, item)
   else
     redis.call('ZREM', index, token)
   end
-  return value and {0, following, value} or {0}
+  return value and {0, next_number, value} or {0}
 end
 
 local function renew(pairs)
@@ -255,14 +275,14 @@ local function go_on(order, handed)
   order.next = order.next + lapsed
   redis.call('ZREM', index, order.token)
   redis.call('HSET', order.key, 'r', '0')
-  local following, missing = lowest(order), 0
-  if following then
-    if following ~= last then
-      missing = tonumber(following) - order.next
-      order.next = tonumber(following)
+  local number, missing = lowest(order), 0
+  if number then
+    if number ~= last then
+      missing = tonumber(number) - order.next
+      order.next = tonumber(number)
     end
-    handed[#handed + 1] = following
-    handed[#handed + 1] = redis.call('HGET', order.parked, following)
+    handed[#handed + 1] = number
+    handed[#handed + 1] = redis.call('HGET', order.parked, number)
     look(order, order.again and patience or again_after)
     redis.call('HSET', order.key, 'a', '1')
   end

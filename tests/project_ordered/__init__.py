@@ -1,0 +1,1 @@
+"""A project whose sockets want order: strict, slight, as classes, and with a connect that says nothing about it."""
