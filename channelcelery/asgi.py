@@ -7,15 +7,21 @@
 CONFIG["frame_size"], which the application enforces on any server.
 """
 
+from typing import TYPE_CHECKING, Any
+
 import django
 from django.apps import apps
 
 from channelcelery.conf import DEFAULT_CHANNEL_LAYER
+from channelcelery.exceptions import InvalidChannelLayerError
 from channelcelery.interface.access_log import hide_session_keys
 from channelcelery.interface.app import InterfaceApplication
 from channelcelery.layers.layer import ChannelLayer
 
-__all__ = ["application", "get_channel_layer"]
+if TYPE_CHECKING:
+    from channelcelery.layers import channel_layers
+
+__all__ = ["InvalidChannelLayerError", "application", "channel_layers", "get_channel_layer"]
 
 #: Cheap to import: settings are read and Redis is reached when a server starts it.
 application = InterfaceApplication()
@@ -37,3 +43,12 @@ def get_channel_layer(alias: str = DEFAULT_CHANNEL_LAYER) -> ChannelLayer:
     from channelcelery.layers import channel_layers
 
     return channel_layers[alias]
+
+
+def __getattr__(name: str) -> Any:
+    # where Channels 1.x has it; not imported with this module, since it brings Kombu along
+    if name == "channel_layers":
+        from channelcelery.layers import channel_layers
+
+        return channel_layers
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

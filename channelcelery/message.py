@@ -9,20 +9,22 @@ from channelcelery.layers.layer import ChannelLayer
 
 __all__ = ["Message"]
 
+_NO_CHANNEL = "no-channel"
+
 
 class Message:
     """One message on its way through consumers and their decorators, which may hang attributes on it.
 
     Args:
         content: the message itself.
-        channel_name: the channel that it came by.
-        channel_layer: the layer that it came by; channels made from it are bound to the same.
+        channel_name: the channel that it came by; None, as tests of consumers write it, stands for no channel of note.
+        channel_layer: the layer that it came by; channels made from it are bound to the same. None means the default.
     """
 
-    def __init__(self, content: dict[str, Any], channel_name: str, channel_layer: ChannelLayer) -> None:
+    def __init__(self, content: dict[str, Any], channel_name: str | None, channel_layer: ChannelLayer | None) -> None:
         self.content = content
-        self.channel = Channel(channel_name, channel_layer=channel_layer)
-        self.channel_layer = channel_layer
+        self.channel = Channel(_NO_CHANNEL if channel_name is None else channel_name, channel_layer=channel_layer)
+        self.channel_layer = channel_layer = self.channel.channel_layer
         reply = content.get("reply_channel")
         self.reply_channel = Channel(reply, channel_layer=channel_layer) if reply else None
 

@@ -5,7 +5,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Self
 
 from channelcelery.conf import LayerConfig
 from channelcelery.core.envelope import decode_item
@@ -38,6 +38,21 @@ class ClassicApi:
     #: messages that this process sent to normal channels, and those that it could not, by channel
     sent: Counter[str]
     refused: Counter[str]
+
+    @property
+    def channel_layer(self) -> Self:
+        """The layer itself: in Channels 1.x a wrapper had what it wraps here (item 45)."""
+        return self
+
+    @property
+    def expiry(self) -> float:
+        """Seconds after which an unread message is dropped (item 56)."""
+        return self.config.expiry
+
+    @property
+    def capacity(self) -> int:
+        """Messages that may wait on a normal channel without one of its own (item 52)."""
+        return self.config.capacity
 
     @property
     def group_expiry(self) -> float:

@@ -177,7 +177,8 @@ def test_flush_leaves_no_message_and_no_group(make: Make) -> None:
 
 def test_what_a_layer_says_of_itself(make: Make) -> None:
     """Items 45, 49 and 50: exceptions and extensions as attributes, routing as written, the router by need."""
-    layer = make(group_expiry=5)
+    layer = make(group_expiry=5, capacity=7)
+    assert (layer.channel_layer, layer.expiry, layer.capacity) == (layer, 60, 7)
     assert (layer.ChannelFull, layer.MessageTooLarge) == (ChannelFull, MessageTooLarge)
     assert set(layer.extensions) == {"groups", "flush", "statistics"}
     assert (layer.group_expiry, layer.alias, layer.local_only()) == (5, "default", True)

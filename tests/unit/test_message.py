@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from channelcelery.exceptions import InvalidName
+from channelcelery.layers import channel_layers
 from channelcelery.message import Message
 from tests.fakes import FakeLayer, make_message
 
@@ -22,6 +23,19 @@ def test_given_content_channel_and_layer_expect_them_as_attributes() -> None:
     assert message.reply_channel.name == REPLY
     assert message.channel_layer is layer
     assert message.channel.channel_layer is layer
+    assert message.reply_channel.channel_layer is layer
+
+
+def test_given_neither_channel_nor_layer_expect_the_default_layer() -> None:
+    """Item 33: `Message(content, None, None)` is how tests of consumers make one."""
+    layer = FakeLayer()
+    former = channel_layers.set("default", layer)
+    try:
+        message = Message({"reply_channel": REPLY}, None, None)
+    finally:
+        channel_layers.set("default", former)
+    assert message.channel_layer is layer
+    assert message.reply_channel is not None
     assert message.reply_channel.channel_layer is layer
 
 

@@ -243,8 +243,11 @@ def test_other_connections_are_refused_as_asgi_asks() -> None:
 
 def test_get_channel_layer_gives_the_layer_of_an_alias() -> None:
     """Item 46."""
+    from channelcelery import asgi
     from channelcelery.asgi import application, get_channel_layer
 
+    assert asgi.channel_layers is channel_layers
+    assert asgi.InvalidChannelLayerError is InvalidChannelLayerError
     assert get_channel_layer() is channel_layers["default"]
     assert get_channel_layer("default").alias == "default"
     with pytest.raises(KeyError):
