@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from copy import deepcopy
+from functools import partial
 from typing import Any, Literal, overload
 
 from django.test import TestCase, TransactionTestCase
@@ -167,7 +168,8 @@ class Client:
         """Run the consumer of a channel's next message, and return what it returned.
 
         As in a worker its sends leave when it has ended, and a ChannelSocketException acts on the message. Any other
-        exception is the test's to catch, ConsumeLater and DenyConnection included.
+        exception is the test's to catch, ConsumeLater and DenyConnection included. Where the consumer wants order, a
+        message that is early does not run yet; it is in its channel again when it may.
 
         Args:
             channel: the channel.
@@ -180,7 +182,8 @@ class Client:
         message = self.get_next_message(channel)
         found = None if message is None else self.channel_layer.router.match(message)
         if message is not None and found is not None:
-            return self._run(message, *found)
+            layer = self.channel_layer
+            return layer.turns.run(layer, message, found[0], partial(self._run, message, *found))
         if fail_on_none:
             raise AssertionError(
                 f"No message for channel {channel}" if message is None else f"Can't find consumer for message {message}"

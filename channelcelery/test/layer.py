@@ -15,6 +15,7 @@ from channelcelery.exceptions import ChannelFull, InvalidName
 from channelcelery.layers import channel_layers
 from channelcelery.layers.memory import InMemoryChannelLayer, MemoryReplyStore
 from channelcelery.routing import Router, make_router, replaced_router
+from channelcelery.test.turns import Turns
 
 __all__ = ["NODE", "Queues", "ReadableLayer", "make_readable_layer"]
 
@@ -87,6 +88,7 @@ class ReadableLayer(InMemoryChannelLayer):
         super().__init__(config)
         self.queues = Queues(config)
         self.publisher = self.queues
+        self.turns = Turns()
         self._members: dict[str, set[str]] = {}
         self._received: dict[str, deque[dict[str, Any]]] = {}
         self._router: Router | None = None
@@ -168,6 +170,7 @@ class ReadableLayer(InMemoryChannelLayer):
         self.queues.purge_all()
         self.replies.flush()
         self._members.clear()
+        self.turns = Turns()
         self._received.clear()
 
 
