@@ -74,15 +74,25 @@ def ordering_of(consumer: Any, channel: str) -> Ordering | None:
     """Return what order a consumer wants, or None.
 
     Args:
-        consumer: a function, perhaps decorated by more than `enforce_ordering`; or a class of `channelcelery.generic`,
-            which says it by a flag or by the decorator on the method for the channel (items 164 and 187).
+        consumer: a function, perhaps decorated by more than `enforce_ordering`; a class of `channelcelery.generic`,
+            which says it by a flag, by the decorator on the method for the channel (items 164 and 187), or by one of
+            its streams, whose messages cannot be told apart yet; or the `consumer` of a binding (item 202).
         channel: the channel of the message.
     """
+    owner = getattr(consumer, "__self__", None)
+    if isinstance(owner, type):
+        return _flag(owner)
     if isinstance(consumer, type):
-        if getattr(consumer, "strict_ordering", False):
-            return Ordering.STRICT
-        if getattr(consumer, "slight_ordering", False):
-            return Ordering.SLIGHT
+        streams = {ordering_of(each, channel) for each in getattr(consumer, "consumers", {}).values()}
+        for ordering in Ordering:
+            if ordering in streams | {_flag(consumer)}:
+                return ordering
         consumer = getattr(consumer, getattr(consumer, "method_mapping", {}).get(channel, ""), None)
     found = getattr(consumer, _ATTRIBUTE, None)
     return found if isinstance(found, Ordering) else None
+
+
+def _flag(owner: type) -> Ordering | None:
+    if getattr(owner, "strict_ordering", False):
+        return Ordering.STRICT
+    return Ordering.SLIGHT if getattr(owner, "slight_ordering", False) else None

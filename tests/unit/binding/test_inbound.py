@@ -1,5 +1,6 @@
 """Changes that sockets ask for (Channels 1.x, items 201 to 203; defect 7)."""
 
+import contextlib
 import json
 import logging
 import uuid
@@ -14,8 +15,9 @@ from django.db import IntegrityError
 from channelcelery.binding import websockets
 from channelcelery.binding.websockets import WebsocketBinding
 from channelcelery.core.bursts import Bursts
-from channelcelery.generic.websockets import WebsocketDemultiplexer
+from channelcelery.generic.websockets import WebsocketConsumer, WebsocketDemultiplexer
 from channelcelery.message import Message
+from channelcelery.ordering import Ordering, ordering_of
 from channelcelery.sessions import session_for_reply_channel
 from tests.fakes import FakeLayer
 from tests.unit.binding.warehouse.models import Box, Number, Tag
@@ -273,18 +275,25 @@ class TestDecorators:
         assert hasattr(message, "channel_session") == (user or session)
 
     @pytest.mark.parametrize(
-        ("flags", "slight"), [({"strict_ordering": True}, False), ({"slight_ordering": True}, True)]
+        ("flags", "ordering"),
+        [
+            ({"strict_ordering": True}, Ordering.STRICT),
+            ({"slight_ordering": True}, Ordering.SLIGHT),
+            ({"strict_ordering": True, "slight_ordering": True}, Ordering.STRICT),
+            ({}, None),
+        ],
     )
-    def test_given_ordering_expect_the_handler_decorated(
-        self, bind: Any, flags: dict[str, bool], slight: bool, monkeypatch: pytest.MonkeyPatch
+    def test_given_ordering_expect_it_of_the_whole_socket(
+        self, bind: Any, flags: dict[str, bool], ordering: Ordering | None
     ) -> None:
-        calls: list[Any] = []
-
-        def enforce_ordering(handler: Any, slight: bool = False) -> Any:
-            calls.append(slight)
-            return handler
-
-        monkeypatch.setattr(websockets, "enforce_ordering", enforce_ordering)
-        ask(bind(**flags), "create", data={"name": "a"})
-        assert calls == [slight]
+        """The worker keeps the order of what it routes, which is the demultiplexer's."""
+        binding = bind(**flags)
+        streams = {"other": WebsocketConsumer, "numbers": binding.consumer}
+        demultiplexer = type("Streams", (WebsocketDemultiplexer,), {"consumers": streams})
+        for channel in demultiplexer.channel_names():
+            assert ordering_of(demultiplexer, channel) == ordering_of(binding.consumer, channel) == ordering
+        ask(binding, "create", data={"name": "a"})
         assert Number.objects.count() == 1
+        unnumbered = receive_message(json.dumps({"action": "create", "data": {}}), order=None)
+        with pytest.raises(ValueError, match="order") if flags else contextlib.nullcontext():
+            binding.consumer(unnumbered)
