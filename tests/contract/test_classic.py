@@ -14,8 +14,7 @@ from channelcelery.core.sends import DelayedSend
 from channelcelery.exceptions import ChannelFull, InvalidChannelLayerError, InvalidName, MessageTooLarge
 from channelcelery.layers import routers
 from channelcelery.layers.layer import ChannelLayer
-from channelcelery.layers.memory import MemoryInbox, MemoryReplyStore
-from channelcelery.layers.memory_delays import MemoryDelayStore
+from channelcelery.layers.memory import InMemoryChannelLayer
 from tests.contract.brokers import Broker
 from tests.processes import wait_until
 
@@ -36,9 +35,9 @@ def make(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> Make:
             "ROUTING": {"known": print},
         }
         parsed = layer_config("default", entry)
-        store = MemoryReplyStore(parsed)
-        publisher = broker.publisher(capacity=parsed.capacity)
-        return ChannelLayer(parsed, store, publisher, MemoryDelayStore(10), lambda node: MemoryInbox(store, node))
+        layer = InMemoryChannelLayer(parsed)
+        layer.publisher = broker.publisher(capacity=parsed.capacity)
+        return layer
 
     return make_layer
 
@@ -182,7 +181,7 @@ def test_what_a_layer_says_of_itself(make: Make) -> None:
     assert (layer.ChannelFull, layer.MessageTooLarge) == (ChannelFull, MessageTooLarge)
     assert set(layer.extensions) == {"groups", "flush", "statistics"}
     assert (layer.group_expiry, layer.alias, layer.local_only()) == (5, "default", True)
-    assert str(layer) == "default (channelcelery.layers.layer.ChannelLayer)"
+    assert str(layer) == "default (channelcelery.layers.memory.InMemoryChannelLayer)"
     assert layer.routing == {"known": print}
     assert layer.router.alias == "default"
 
