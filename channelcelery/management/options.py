@@ -15,7 +15,7 @@ __all__ = ["addresses", "changes", "count", "descriptor", "port", "root_path", "
 Number = TypeVar("Number", int, float)
 
 #: Keys of CONFIG that an option of the same destination replaces for one run.
-_CHANGED = ("http_timeout", "connect_timeout", "ping_interval", "ping_timeout")
+_CHANGED = ("http_timeout", "connect_timeout", "connection_lifetime", "ping_interval", "ping_timeout")
 #: More than a year is a slip.
 _MOST_SECONDS = 366 * 86400
 

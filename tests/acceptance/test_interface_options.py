@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from kombu import Connection
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from tests.acceptance.shop import Shop, make_shop
@@ -88,6 +88,25 @@ def test_pings(working: Shop) -> None:
             began = time.monotonic()
             assert silent.close_code() == 1011
             assert time.monotonic() - began < 5
+
+
+def speak_for(client: ClientConnection, seconds: float) -> None:
+    """Keep a socket busy."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        client.send("hello")
+        assert client.recv(timeout=5) == "hello"
+        time.sleep(0.1)
+
+
+@redis_only
+def test_how_long_a_socket_may_live(working: Shop) -> None:
+    """Items 59 and 225: as long as an option says and until the next look, though its client speaks."""
+    with working.interface("--websocket_timeout", "1"), open_socket(working, "/echo/") as client:
+        began = time.monotonic()
+        with pytest.raises(ConnectionClosed):
+            speak_for(client, 15)
+        assert 0.9 < time.monotonic() - began < 12
 
 
 @pytest.mark.parametrize("option", ["--websocket_connect_timeout", "--websocket-connect-timeout"])

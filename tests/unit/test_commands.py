@@ -1,6 +1,8 @@
 """What the management commands say, and how they fail."""
 
 import io
+import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,8 +11,9 @@ from click import ClickException
 from django.core.management import CommandError, call_command
 
 from channelcelery.broker import connection
+from channelcelery.conf import LayerConfig
 from channelcelery.interface import server
-from channelcelery.management.commands import runserver
+from channelcelery.management.commands import rundelay, runserver
 from channelcelery.worker.embedded import EmbeddedWorker
 
 
@@ -45,3 +48,118 @@ def test_runserver_says_why_its_worker_did_not_start(monkeypatch: pytest.MonkeyP
     command.addr, command.port = "127.0.0.1", "8000"
     with pytest.raises(CommandError, match="the routing is wrong"):
         command.inner_run(layer="default", verbosity=0, use_threading=True, noworker=False, noasgi=False)
+
+
+class Served:
+    """What runinterface made of its options, instead of serving it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
+        monkeypatch.setenv("CELERY_BROKER_URL", "redis://127.0.0.1:1/0")
+        monkeypatch.setattr(connection, "_app", Celery("broker", broker="redis://", set_as_current=False))
+        monkeypatch.delenv("FORWARDED_ALLOW_IPS", raising=False)
+        monkeypatch.setattr(server, "make_server", self._make)
+        monkeypatch.setattr(server, "serve", lambda server: True)
+        settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channelcelery.layers.RedisChannelLayer"}}
+
+    def _make(self, application: Any, config: LayerConfig, binding: server.Binding, **more: Any) -> None:
+        self.config, self.binding, self.more = config, binding, more
+
+    def by(self, *arguments: str) -> "Served":
+        call_command("runinterface", *arguments, skip_checks=True, stdout=io.StringIO())
+        return self
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch, settings: Any) -> Served:
+    return Served(monkeypatch, settings)
+
+
+class TestOptionsOfRuninterface:
+    """Item 225: those of daphne, beside those of uvicorn."""
+
+    @pytest.mark.parametrize(
+        ("arguments", "binding"),
+        [
+            ([], server.Binding("127.0.0.1", 8000)),
+            (["-b", "::1", "-p", "81"], server.Binding("::1", 81)),
+            (["--bind", "10.0.0.1", "--port", "0"], server.Binding("10.0.0.1", 0)),
+            (["--host", "10.0.0.1"], server.Binding("10.0.0.1", 8000)),
+            (["-u", "/run/a"], server.Binding(uds="/run/a")),
+            (["--unix-socket", "/run/a"], server.Binding(uds="/run/a")),
+            (["--uds", "/run/a"], server.Binding(uds="/run/a")),
+            (["--fd", "3"], server.Binding(fd=3)),
+        ],
+    )
+    def test_where_it_listens(self, served: Served, arguments: list[str], binding: server.Binding) -> None:
+        assert served.by(*arguments).binding == binding
+
+    @pytest.mark.parametrize(
+        ("option", "key"),
+        [
+            ("-t", "http_timeout"),
+            ("--http-timeout", "http_timeout"),
+            ("--http_timeout", "http_timeout"),
+            ("--websocket_connect_timeout", "connect_timeout"),
+            ("--websocket-connect-timeout", "connect_timeout"),
+            ("--websocket_timeout", "connection_lifetime"),
+            ("--websocket-timeout", "connection_lifetime"),
+            ("--ping-interval", "ping_interval"),
+            ("--ping-timeout", "ping_timeout"),
+        ],
+    )
+    def test_times_take_the_place_of_config(self, served: Served, option: str, key: str) -> None:
+        plain = served.by().config
+        changed = served.by(option, "7.5").config
+        assert changed == replace(plain, **{key: 7.5}) != plain
+
+    @pytest.mark.parametrize(
+        ("arguments", "proxies"),
+        [
+            ([], []),
+            (["--proxy-headers"], ["127.0.0.1", "::1"]),
+            (["--proxy-headers", "--forwarded-allow-ips", "10.0.0.1, fd00::/8"], ["10.0.0.1", "fd00::/8"]),
+            (["--proxy-headers", "--forwarded-allow-ips", "10.0.0.1,*"], ["*"]),
+        ],
+    )
+    def test_no_proxy_is_believed_unless_it_is_listed(
+        self, served: Served, arguments: list[str], proxies: list[str]
+    ) -> None:
+        assert served.by(*arguments).more["proxies"] == proxies
+
+    @pytest.mark.parametrize(("arguments", "logged"), [([], False), (["--access-log"], True)])
+    def test_requests_are_logged_if_asked_for(self, served: Served, arguments: list[str], logged: bool) -> None:
+        assert served.by(*arguments).more["access_log"] is logged
+
+    @pytest.mark.parametrize(
+        ("arguments", "says"),
+        [
+            (["--port", "65536"], "write a port from 0 to 65535, not '65536'"),
+            (["--port", "http"], "write a port from 0 to 65535, not 'http'"),
+            (["--fd", "-1"], "write the number of an open file descriptor"),
+            (["--http-timeout", "0"], "write seconds, a number above 0, not '0'"),
+            (["--ping-interval", "nan"], "write seconds, a number above 0, not 'nan'"),
+            (["--ping-timeout", "inf"], "write seconds, a number above 0, not 'inf'"),
+            (["--websocket_timeout", "day"], "write seconds, a number above 0, not 'day'"),
+            (["--root-path", "here"], "write a path that begins with a slash, not 'here'"),
+            (["--proxy-headers", "--forwarded-allow-ips", "proxy"], "write addresses or networks"),
+            (["--proxy-headers", "--forwarded-allow-ips", ""], "write addresses or networks"),
+            (["--forwarded-allow-ips", "10.0.0.1"], "add --proxy-headers"),
+            (["--access-log", "/no/such/folder/log"], "No such file or directory"),
+            (["--layer", "other"], "CHANNEL_LAYERS has no 'other'"),
+        ],
+    )
+    def test_what_makes_no_sense_is_said(self, served: Served, arguments: list[str], says: str) -> None:
+        with pytest.raises(CommandError, match=re.escape(says)):
+            served.by(*arguments)
+
+
+@pytest.mark.parametrize(("sleep", "right"), [("0.05", True), ("0", False), ("-1", False), ("often", False)])
+def test_how_often_rundelay_looks(monkeypatch: pytest.MonkeyPatch, sleep: str, right: bool) -> None:
+    """Item 223."""
+    parser = rundelay.Command().create_parser("manage.py", "rundelay")
+    monkeypatch.setattr(parser, "called_from_command_line", False)
+    if right:
+        assert parser.parse_args(["--sleep", sleep]).sleep == float(sleep)
+    else:
+        with pytest.raises(CommandError, match="write seconds"):
+            parser.parse_args([f"--sleep={sleep}"])

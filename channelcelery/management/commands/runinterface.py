@@ -45,6 +45,7 @@ class Command(BaseCommand):
         for key, names in {
             "http_timeout": ("-t", "--http-timeout", "--http_timeout"),
             "connect_timeout": ("--websocket-connect-timeout", "--websocket_connect_timeout"),
+            "connection_lifetime": ("--websocket-timeout", "--websocket_timeout"),
             "ping_interval": ("--ping-interval",),
             "ping_timeout": ("--ping-timeout",),
         }.items():
@@ -87,8 +88,6 @@ def _proxies(options: dict[str, Any]) -> list[str]:
     listed: list[str] | None = options["forwarded_allow_ips"]
     if not options["proxy_headers"]:
         if listed is not None:
-            raise CommandError(
-                "--forwarded-allow-ips says whose headers count, and --proxy-headers that they do: add it"
-            )
+            raise CommandError("--forwarded-allow-ips says whose headers count; add --proxy-headers, so that they do")
         return []
     return listed or addresses(os.environ.get("FORWARDED_ALLOW_IPS") or "127.0.0.1,::1")
