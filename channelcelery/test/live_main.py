@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from dataclasses import asdict, dataclass
-from typing import Any, Self, cast
+from typing import Any, Self
 
 __all__ = ["READY", "Orders", "main"]
 
@@ -110,20 +110,13 @@ def _ready(**kwargs: Any) -> None:
 
 
 def _serve(orders: Orders) -> None:
-    from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
-
     from channelcelery.interface.app import InterfaceApplication
     from channelcelery.interface.server import Binding, make_server, serve, show_log
 
     show_log()
     application = InterfaceApplication(orders.alias)
     config = application.check()
-    # around the whole: it handles requests for static files only, and needs no DEBUG
-    served = (
-        cast(InterfaceApplication, ASGIStaticFilesHandler(cast(Any, application)))
-        if orders.serve_static
-        else application
-    )
+    served = _with_static(application) if orders.serve_static else application
     server = make_server(served, config, Binding(fd=orders.socket))
 
     def wait() -> None:
@@ -134,6 +127,14 @@ def _serve(orders: Orders) -> None:
     threading.Thread(target=wait, name="wait-until-ready", daemon=True).start()
     if not serve(server):
         sys.exit("the interface could not start")
+
+
+def _with_static(application: Any) -> Any:
+    """Serve static files in front of an application, without DEBUG too."""
+    from django.apps import apps
+    from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
+
+    return ASGIStaticFilesHandler(application) if apps.is_installed("django.contrib.staticfiles") else application
 
 
 def _work(orders: Orders) -> None:

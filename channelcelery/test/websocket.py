@@ -159,12 +159,12 @@ class WSClient(Client):
         self._session_cookie = False
 
     def _get_content(self, content: dict[str, Any] = _NOTHING, text: Any = None, path: str = "/") -> dict[str, Any]:
-        """Return the message to send, readable as a test writes it."""
+        """Return the message to send as a test writes it: text and dicts, as in Channels 1.x."""
         path, _, query = path.partition("?")
         content = {"reply_channel": self.reply_channel, "path": path} | deepcopy(content)
         if query:
             content.setdefault("query_string", query)
-        content.setdefault("headers", [[name, value] for name, value in self.headers.items()])
+        content.setdefault("headers", self.headers)
         if self._ordered:
             if "order" in content:
                 raise ValueError('Do not use "order" manually with "ordered=True"')

@@ -36,9 +36,10 @@ ROWS = [
         "generic",
         "binding",
         "delay",
+        "tasks",
     ],
     ["worker", "interface"],
-    ["celery", "asgi", "checks", "apps", "management", "test", ""],
+    ["celery", "asgi", "checks", "apps", "management", "test", "tests", ""],
 ]
 
 #: What would make a decision depend on anything but its arguments.

@@ -31,7 +31,7 @@ def run(channel: str = "things", alias: str = "default", **content: Any) -> Any:
 
 
 class TestForms(ChannelTestCase):
-    """What `apply_routes` takes."""
+    """Item 216: what `apply_routes` takes."""
 
     def test_one_route(self) -> None:
         with apply_routes(route("things", first)):
@@ -111,7 +111,7 @@ class TestAliases(ChannelTestCase):
 
 
 class TestOnFunctions(ChannelTestCase):
-    """As a decorator of functions."""
+    """Item 216: as a decorator of functions."""
 
     @apply_routes(route("things", first))
     def test_decorated(self) -> None:

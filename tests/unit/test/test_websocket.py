@@ -79,7 +79,7 @@ class TestContent(ChannelTestCase):
         content = WSClient()._get_content(text={"key": "value"}, path="/my/path?test=1&token=2")
         assert content["text"] == '{"key": "value"}'
         assert (content["path"], content["query_string"]) == ("/my/path", "test=1&token=2")
-        assert "cookie" in [name for name, _ in content["headers"]]
+        assert b"sessionid" in content["headers"]["cookie"]
 
 
 class TestReceive(ChannelTestCase):

@@ -1,0 +1,29 @@
+"""Where the test tools are found (item 209)."""
+
+import importlib
+import sys
+
+import pytest
+
+from channelcelery import test
+
+
+def test_every_name_is_there() -> None:
+    names = {
+        *("ChannelTestCase", "TransactionChannelTestCase", "ChannelLiveServerTestCase"),
+        *("Client", "WSClient", "HttpClient", "apply_routes"),
+    }
+    assert set(test.__all__) == names
+    for name in names:
+        assert getattr(test, name).__name__ == name
+    assert names <= set(dir(test))
+    with pytest.raises(AttributeError, match="has no attribute 'Cient'"):
+        _ = test.Cient
+
+
+def test_the_deprecated_name() -> None:
+    sys.modules.pop("channelcelery.tests", None)
+    with pytest.warns(DeprecationWarning, match=r"use channelcelery\.test"):
+        tests = importlib.import_module("channelcelery.tests")
+    assert tests.__all__ == test.__all__
+    assert all(getattr(tests, name) is getattr(test, name) for name in test.__all__)
