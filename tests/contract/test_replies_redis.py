@@ -65,6 +65,19 @@ async def nodes(backend: RedisBackend, *names: str) -> AsyncIterator[list[RedisI
         await close_all(inboxes)
 
 
+def test_more_arguments_of_connections_reach_every_client(redis_url: str) -> None:
+    """Item 52: CONFIG["connection_kwargs"], on the senders' side and on the interface's."""
+
+    async def scenario() -> None:
+        with redis_backend(redis_url, connection_kwargs={"client_name": "of-the-test"}) as backend:
+            async with nodes(backend, "a"):
+                backend.store.deliver([reply("a")])
+                names = [client["name"] for client in backend.client.client_list()]
+                assert names.count("of-the-test") >= 2
+
+    run(scenario())
+
+
 def length(backend: RedisBackend, node: str = "a") -> int:
     return int(backend.client.xlen(f"{PREFIX}inbox:{node}"))
 
