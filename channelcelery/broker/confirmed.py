@@ -1,0 +1,135 @@
+"""Publishing what must not get lost: a message counts as sent when the broker has said that it keeps it."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from math import ceil
+from typing import Any
+
+from amqp.exceptions import ChannelError, MessageNacked
+from kombu import Connection, Queue
+from kombu.exceptions import OperationalError
+from kombu.transport import native_delayed_delivery
+
+from channelcelery.broker.connection import broker_app, connect
+from channelcelery.broker.link import Link
+from channelcelery.broker.reliable_queues import dead_queue, reliable_queue
+from channelcelery.conf import LayerConfig
+from channelcelery.core.capacity import Gauge
+from channelcelery.exceptions import BrokerUnavailable, ChannelFull
+
+__all__ = ["ConfirmedPublisher"]
+
+_delivery: Any = native_delayed_delivery  # the stubs know an older one
+#: Stands for the exchanges and queues of delayed delivery among what a connection has declared.
+_DELAYED = "delayed delivery"
+
+
+class ConfirmedPublisher:
+    """Sends Celery tasks to the queues of reliable channels, on a connection of its own that confirms each.
+
+    A message may arrive twice, with the same id, where an answer got lost; none that was sent is missing.
+
+    Args:
+        config: the layer's settings.
+        connection: makes a connection; the project's broker by default.
+    """
+
+    def __init__(self, config: LayerConfig, connection: Callable[[], Connection] = connect) -> None:
+        self._config = config
+        # on AMQP every publish then waits for its confirm; others ignore the option
+        options = {"confirm_publish": True}
+        self._link = Link(config.publish_timeout, connection, options=options, after_fork=self._forget)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._gauges: dict[str, Gauge] = {}
+
+    def publish(self, channel: str, task: str, message: Any, *, delay: float = 0) -> None:
+        """Send one task, and return when the broker keeps it.
+
+        Args:
+            channel: a reliable channel's name.
+            task: the task's name.
+            message: what the Celery app's `amqp.as_task_v2` made.
+            delay: seconds until it may be delivered; RabbitMQ takes whole ones, so that they are rounded up.
+
+        Raises:
+            ChannelFull: the channel is at capacity.
+            BrokerUnavailable: the broker did not confirm it in time; it may have it all the same.
+        """
+        with self._link.exclusively():
+            gauge = self._gauges.setdefault(channel, Gauge(self._config.capacity_of(channel)))
+            if gauge.wants_sample(now := time.monotonic()):
+                gauge.sampled(self._link.persist(partial(self._depth, channel)), now)
+            if gauge.full:
+                raise ChannelFull([channel])
+            self._link.persist(partial(self._send, channel, task, message, delay))
+            gauge.published(1, 1)
+
+    def depth(self, channel: str) -> int:
+        """Return how many messages wait on a reliable channel."""
+        with self._link.exclusively():
+            return int(self._link.persist(partial(self._depth, channel)))
+
+    def close(self) -> None:
+        """End the connection; the next publish opens a new one."""
+        with self._link.exclusively():
+            self._link.release()
+
+    def _send(self, channel: str, task: str, message: Any, delay: float) -> None:
+        producer = self._link.producer()
+        queue = self._declared(channel)
+        options: dict[str, Any] = {"queue": queue, "declare": [], "retry": False, "delivery_mode": 2}
+        if delay > 0:
+            options |= self._delayed(queue, delay)
+        try:
+            broker_app().amqp.send_task_message(
+                producer,
+                task,
+                message,
+                serializer="json",
+                # without it a message that no queue takes is confirmed, and gone
+                mandatory=True,
+                confirm_timeout=max(0.001, self._link.left),
+                **options,
+            )
+        except MessageNacked as error:
+            raise BrokerUnavailable(f"it refused the message ({error!r})") from error
+        except ChannelError as error:
+            # somebody deleted the queue: on a new connection it is declared again
+            raise OperationalError(str(error)) from error
+
+    def _delayed(self, queue: Queue, delay: float) -> dict[str, Any]:
+        """Return where a message goes that is to come back to its queue after a while."""
+        connection: Any = self._link.producer().connection
+        prefix = self._config.prefix.rstrip(":")
+        if _DELAYED not in self._link.declared:
+            _delivery.declare_native_delayed_delivery_exchanges_and_queues(connection, "quorum", prefix)
+            self._link.declared.add(_DELAYED)
+        if (bound := f"{_DELAYED} of {queue.name}") not in self._link.declared:
+            _delivery.bind_queue_to_native_delayed_delivery_exchange(connection, queue, prefix)
+            self._link.declared.add(bound)
+        routing_key = _delivery.calculate_routing_key(ceil(delay), queue.routing_key)
+        return {"exchange": _delivery.level_name(_delivery.MAX_LEVEL, prefix), "routing_key": routing_key}
+
+    def _declared(self, channel: str) -> Queue:
+        """Return a channel's queue, which exists from now on."""
+        producer: Any = self._link.producer()
+        driver = producer.connection.transport.driver_type
+        queue = reliable_queue(self._config.prefix, channel, driver)
+        if queue.name not in self._link.declared:
+            # the dead ones' first: what dies while there is none would be gone
+            for each in (dead_queue(self._config.prefix, driver), queue):
+                each.bind(producer.channel).declare()
+            self._link.declared.add(queue.name)
+        return queue
+
+    def _depth(self, channel: str) -> int:
+        queue = self._declared(channel)
+        amqp_channel: Any = self._link.producer().channel
+        try:
+            return int(amqp_channel.queue_declare(queue=queue.name, passive=True).message_count)
+        except ChannelError:  # on Redis an empty queue is no queue; on AMQP the channel is closed for the question
+            self._link.disconnect()
+            return 0
