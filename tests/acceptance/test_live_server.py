@@ -124,7 +124,7 @@ def assert_nothing_is_left(tested: Suite) -> None:
 
 
 class TestEachRunner:
-    """Both ways to run tests, on each broker."""
+    """Items 209, 210, 212, 213, 216 and 217: both ways to run tests, on each broker."""
 
     def test_django_s(self, tested: Suite) -> None:
         status, output = tested.manage(CASES, f"{LIVE}.LiveTests")

@@ -154,7 +154,7 @@ class Base(ChannelTestCase):
 
 @apply_routes([route("things", first)])
 class TestOnClasses(Base):
-    """As a decorator of classes."""
+    """Item 216: as a decorator of classes."""
 
     def test_decorated(self) -> None:
         assert run() == "first"

@@ -31,7 +31,7 @@ def refusal(layers: dict[str, Any]) -> str:
 
 
 def test_several_layers() -> None:
-    """Expect an error that says what to do."""
+    """Item 217: an error that says what to do."""
     text = refusal({"default": ENTRY, "other": ENTRY})
     assert "CHANNEL_LAYERS has 2: override the setting for the test's class" in text
     assert "CHANNEL_LAYERS has 0" in refusal({})
@@ -106,5 +106,6 @@ def test_orders_travel_whole() -> None:
 
 
 def test_the_defaults_are_those_of_1_x() -> None:
+    """Item 217."""
     case = ChannelLiveServerTestCase
     assert (case.host, case.port, case.serve_static, case.worker_threads) == ("localhost", 0, True, 1)

@@ -9,6 +9,7 @@ from channelcelery import test
 
 
 def test_every_name_is_there() -> None:
+    """Item 209."""
     names = {
         *("ChannelTestCase", "TransactionChannelTestCase", "ChannelLiveServerTestCase"),
         *("Client", "WSClient", "HttpClient", "apply_routes"),
@@ -22,6 +23,7 @@ def test_every_name_is_there() -> None:
 
 
 def test_the_deprecated_name() -> None:
+    """Item 209."""
     sys.modules.pop("channelcelery.tests", None)
     with pytest.warns(DeprecationWarning, match=r"use channelcelery\.test"):
         tests = importlib.import_module("channelcelery.tests")

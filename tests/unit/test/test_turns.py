@@ -21,7 +21,7 @@ def slight(message: Any) -> int:
 
 
 class TestStrict(ChannelTestCase):
-    """One after another, by number."""
+    """Items 157, 158 and 215: one after another, by number."""
 
     def test_in_order(self) -> None:
         @enforce_ordering

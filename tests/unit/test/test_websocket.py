@@ -34,7 +34,7 @@ def seen_by(client: WSClient, channel: str = "websocket.receive", **arguments: A
 
 
 class TestContent(ChannelTestCase):
-    """What is sent."""
+    """Item 213: what is sent."""
 
     def test_text_is_encoded_as_json_unless_it_is_text(self) -> None:
         client = WSClient()
@@ -83,7 +83,7 @@ class TestContent(ChannelTestCase):
 
 
 class TestReceive(ChannelTestCase):
-    """What comes back."""
+    """Item 213: what comes back."""
 
     def test_forms(self) -> None:
         client = WSClient()
@@ -205,7 +205,7 @@ class TestOrdered(ChannelTestCase):
 
 
 class TestHeaders(ChannelTestCase):
-    """Cookies and headers, as bytes in consumers."""
+    """Item 213: cookies and headers, as bytes in consumers."""
 
     def test_cookies(self) -> None:
         client = WSClient()
@@ -270,7 +270,7 @@ def name_by_http_session(message: Any) -> str:
 
 
 class TestUsers(ChannelTestCase):
-    """Logging in."""
+    """Item 213: logging in."""
 
     def setUp(self) -> None:
         self.user = get_user_model().objects.create_user("ann", password="secret")
@@ -343,7 +343,7 @@ class TestUsers(ChannelTestCase):
 
 
 class TestSessions(ChannelTestCase):
-    """The client's session is what consumers see of it."""
+    """Item 213: the client's session is what consumers see of it."""
 
     def test_channel_session(self) -> None:
         @channel_session
@@ -409,6 +409,7 @@ class TestSessions(ChannelTestCase):
 
 
 def test_http_client_is_deprecated() -> None:
+    """Item 209."""
     with pytest.warns(DeprecationWarning, match="WSClient"):
         client = HttpClient(ordered=True)
     assert isinstance(client, WSClient)
