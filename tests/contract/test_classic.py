@@ -107,7 +107,7 @@ def test_given_expired_and_unreadable_messages_expect_neither(
     with Connection(broker.url) as connection:
         connection.Producer().publish(b"y", exchange="", routing_key=f"{broker.prefix}work", content_type="x/y")
     layer.send("work", {"n": 2})
-    wait_until(lambda: layer.receive(["work"])[1] == {"n": 2}, what="the good message")
+    assert wait_until(lambda: layer.receive(["work"])[1], what="the good message") == {"n": 2}
     assert caplog.text.count("cannot be read and is dropped") == 2
 
 
