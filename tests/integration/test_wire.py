@@ -21,7 +21,8 @@ from channelcelery.core.envelope import encode_content, encode_item
 from channelcelery.layers.redis_store import RedisReplyStore
 from tests.integration.interfaces import RawClient
 from tests.integration.workers import ROOT, WorkerSetup
-from tests.servers import LOOPBACK, Process, free_port, redis_server, wait_until
+from tests.processes import LOOPBACK, Process, free_port, is_listening, wait_until
+from tests.servers import redis_server
 
 Steps = list[dict[str, Any]]
 ACCEPT: Steps = [{"reply": {"accept": True}}]
@@ -107,6 +108,7 @@ def interface(setup: WorkerSetup) -> Iterator[Running]:
     command = [sys.executable, "-m", "django", "runinterface", "--port", str(port)]
     with Process(command, env=setup.env(), cwd=ROOT, name="interface") as process:
         process.wait_for_output("sockets are taken", timeout=40)
+        wait_until(lambda: is_listening(port), what="the interface to listen")
         yield Running(setup, port, process)
 
 
