@@ -10,7 +10,6 @@ from channelcelery.exceptions import InvalidName
 from channelcelery.layers.layer import ChannelLayer
 from channelcelery.message import Message
 from channelcelery.ordering import Ordering, message_order, ordering_of
-from channelcelery.worker.handing import hand_on
 
 __all__ = ["Turns"]
 
@@ -72,7 +71,8 @@ class Turns:
             try:
                 return run()
             finally:
-                hand_on(layer, layer.order.leave(address, number).handed)
+                for parked in layer.order.leave(address, number).handed:
+                    layer.publisher.put_back(parked.channel, [parked.item])
         if verdict is Verdict.FULL:
             layer.send(address.channel(), {"close": 1013})
         return None
