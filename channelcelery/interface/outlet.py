@@ -1,6 +1,8 @@
 """How a socket sends: at once where the server takes it, else from a bounded buffer, and never making the hub wait."""
 
 import asyncio
+import contextlib
+import socket
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from types import CoroutineType
@@ -8,7 +10,7 @@ from typing import Any
 
 from channelcelery.interface.events import Event, Send
 
-__all__ = ["Outlet", "begin", "transport_of"]
+__all__ = ["Outlet", "begin", "hold_little", "transport_of"]
 
 #: Bytes that an event takes in memory beside what it says: its dict, a tuple and a place in the queue. Without them
 #: tiny and empty events would wait in any number.
@@ -135,6 +137,27 @@ def transport_of(send: Send) -> Any:
     # ASGI has no way to end a connection whose client does not read: when the application returns, a server closes it
     # after the last byte, which is never. uvicorn's `send` is a method of an asyncio protocol that holds the transport.
     return getattr(getattr(send, "__self__", None), "transport", None)
+
+
+def hold_little(send: Send, size: int) -> None:
+    """Have server and kernel hold few bytes that they cannot send yet, so that it is noticed when a slow client reads.
+
+    By itself Linux lets a socket go on only after a third of its buffer, which may be a MB: half a minute of a client
+    that is slow but alive, and would pass for one that does not read.
+
+    Args:
+        send: the server's; nothing happens where it shows no transport.
+        size: bytes.
+    """
+    transport = transport_of(send)
+    if (limit := getattr(transport, "set_write_buffer_limits", None)) is not None:
+        limit(high=size)
+    get = getattr(transport, "get_extra_info", None)
+    socket_ = get("socket") if get is not None else None
+    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+    if socket_ is not None and option is not None and socket_.family in (socket.AF_INET, socket.AF_INET6):
+        with contextlib.suppress(OSError):
+            socket_.setsockopt(socket.IPPROTO_TCP, option, size)
 
 
 def begin(sending: Awaitable[None]) -> Awaitable[None] | None:

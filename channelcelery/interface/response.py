@@ -9,7 +9,7 @@ from channelcelery.core import http
 from channelcelery.exceptions import LayerUnavailable
 from channelcelery.interface.events import Event, Scope, Send
 from channelcelery.interface.faults import Faults
-from channelcelery.interface.outlet import begin
+from channelcelery.interface.outlet import begin, hold_little
 from channelcelery.interface.spool import Room, Spool
 from channelcelery.layers.base import MAX_PIECES, InterfacePieces
 
@@ -18,7 +18,7 @@ __all__ = ["Ended", "Response"]
 #: Bytes of a response that are held in memory.
 _IN_MEMORY = 256 * 1024
 #: Bytes that are handed to the server at a time: what a client must take within CONFIG["send_timeout"].
-_SENT = 64 * 1024
+_SENT = 32 * 1024
 #: Pieces that a worker is told of in one call, well before it runs out.
 _GRANTED = MAX_PIECES // 2
 #: Seconds between two tries to reach a Redis that is away.
@@ -132,6 +132,8 @@ class Response:
             if self._is_done:
                 headers.append((b"content-length", str(self._spool.size).encode()))
         self.has_begun = True
+        if not self._is_done or self._spool.size > _SENT:
+            hold_little(self._send, _SENT)
         await self._put({"type": "http.response.start", "status": head.status, "headers": headers})
         while True:
             data = await self._spool.take(_SENT)

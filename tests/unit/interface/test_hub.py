@@ -100,6 +100,21 @@ def test_a_group_send_reaches_who_is_in_it_at_that_point_of_the_stream() -> None
     assert sent == [[["1"], ["2"]], [["2"], ["3"]]]
 
 
+def test_a_response_for_a_group_reaches_the_requests_in_it_and_no_socket() -> None:
+    """Item 97: and what is for sockets reaches the requests too, which judge for themselves."""
+    it = Harness("a", "http.b")
+    socket, request = it.sockets
+    request.state = State.CONNECTING
+    it.apply(JoinEntry("g", "a"), JoinEntry("g", "http.b"), JoinEntry("polls", "http.b"))
+    it.apply(GroupEntry("g", {"status": 200, "content": b"news"}))
+    assert (socket.done, request.done) == ([], [{"status": 200, "content": b"news"}])
+    assert it.faults.dropped == {"bad_reply": 1}
+    it.apply(GroupEntry("polls", {"status": 204}), GroupEntry("g", {"text": "hello"}))
+    assert len(plans(socket)) == 1
+    assert request.done[1:] == [{"status": 204}, {"text": "hello"}]
+    assert it.faults.dropped == {"bad_reply": 1}
+
+
 def test_a_group_send_is_decided_and_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     it = Harness(*(f"s{n}" for n in range(300)))
     decisions: list[Any] = []

@@ -236,6 +236,33 @@ def test_lost_data_is_written_again_with_the_sockets_open() -> None:
     run(main)
 
 
+def test_connections_are_told_that_data_was_lost_before_more_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given a Redis that comes back empty, with an entry behind what is lost: expect no response with a hole in it."""
+    told: list[str] = []
+    monkeypatch.setattr("channelcelery.interface.session.Session.lose", lambda session: told.append("lost"))
+    monkeypatch.setattr(
+        "channelcelery.interface.session.Session.deliver", lambda session, reply: told.append(reply["text"])
+    )
+
+    async def main() -> None:
+        it = Process()
+        await it.start()
+        server = FakeServer()
+        it.world.connect(server)
+        (token,) = await until(it.node.hub.channels)
+        it.inbox.beats.append(Beat.LOST)
+        it.inbox.away = True
+        it.inbox.there.set()
+        await until(lambda: not it.node.ready)
+        it.inbox.push(RepliesEntry(((token, {"text": "after"}),)))
+        it.inbox.away = False
+        await until(lambda: "after" in told)
+        assert told == ["lost", "after"]
+        await it.node.close()
+
+    run(main)
+
+
 def test_what_a_rebuild_says_is_not_said_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("channelcelery.interface.node._GATHER", 60)
 
@@ -339,14 +366,18 @@ def test_unexpected_errors_end_nothing(caplog: pytest.LogCaptureFixture) -> None
 
 
 def test_connections_of_dead_nodes_are_disconnected_without_an_order() -> None:
+    """Items 94 and 116: sockets, and HTTP requests by a channel of their own."""
+
     async def main() -> None:
         it = Process()
-        it.layer.orphans = [[Orphan(ReplyAddress("gone", f"t{n}"), f"/{n}") for n in range(2)]]
+        tokens = ["t0", "t1", "http.t2"]
+        it.layer.orphans = [[Orphan(ReplyAddress("gone", token), f"/{token}") for token in tokens]]
         await it.start()
-        await until(lambda: it.world.publisher.taken)
+        await until(lambda: len(it.world.publisher.taken) == 3)
         assert it.world.publisher.taken == [
-            ("disconnect", {"reply_channel": f"websocket.send!gone.t{n}", "path": f"/{n}", "code": 1006})
-            for n in range(2)
+            ("disconnect", {"reply_channel": "websocket.send!gone.t0", "path": "/t0", "code": 1006}),
+            ("disconnect", {"reply_channel": "websocket.send!gone.t1", "path": "/t1", "code": 1006}),
+            ("http.disconnect", {"reply_channel": "http.response!gone.http.t2", "path": "/http.t2"}),
         ]
         assert threading.current_thread().name not in it.layer.reaped_on
         await it.node.close()
