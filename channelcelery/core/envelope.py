@@ -3,8 +3,8 @@
 A queue's message is a *batch*: a map of the version `v`, the channel `c` and the items `m`, each item opaque bytes, so
 that a worker's main process can hand items on without reading them. An *item* is a map of the deadline `d`
 (milliseconds since the epoch), the content `b` and, where consumers asked to run it later, how often it went back to
-its channel, `n`. Readers ignore fields that they do not know and accept the next version, so that workers and
-interfaces can be upgraded in either order.
+its channel, `n`; `k` marks the copy of one that waits for its turn elsewhere. Readers ignore fields that they do not
+know and accept the next version, so that workers and interfaces can be upgraded in either order.
 """
 
 from collections.abc import Sequence
@@ -27,6 +27,7 @@ __all__ = [
     "encode_batch",
     "encode_content",
     "encode_item",
+    "mark_copy",
     "unpack",
 ]
 
@@ -58,11 +59,13 @@ class Item:
         content: what the sender sent.
         deadline: milliseconds since the epoch after which it must not be delivered (item 56).
         retries: how often it went back to its channel since a consumer asked to run it later (item 80).
+        copy: it waits for its turn elsewhere, and may have had it.
     """
 
     content: dict[str, Any]
     deadline: int
     retries: int = 0
+    copy: bool = False
 
 
 def encode_content(content: object, limit: int) -> bytes:
@@ -140,6 +143,16 @@ def count_retry(item: bytes) -> bytes:
     return packed
 
 
+def mark_copy(item: bytes) -> bytes:
+    """Return an item marked as the copy of one that waits for its turn elsewhere, all else kept.
+
+    Raises:
+        InvalidEnvelope: it was not written by `encode_item`.
+    """
+    packed: bytes = msgpack.packb(decode_content(item) | {"k": True})
+    return packed
+
+
 def encode_batch(channel: str, items: Sequence[bytes]) -> bytes:
     """Encode what travels as one message of the queue.
 
@@ -178,7 +191,7 @@ def decode_item(item: bytes) -> Item:
         raise InvalidEnvelope("the content or the deadline is missing")
     if type(retries) is not int or retries < 0:
         raise InvalidEnvelope("the count of retries is no count")
-    return Item(content, deadline, retries)
+    return Item(content, deadline, retries, fields.get("k") is True)
 
 
 def decode_content(packed: bytes) -> dict[str, Any]:

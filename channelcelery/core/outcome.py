@@ -14,9 +14,11 @@ class Outcome:
         failed: consumers that raised.
         dropped: messages and sends that were dropped, by reason.
         seconds: what the whole job took.
+        handed: (channel, encoded item) pairs whose turn has come, for the worker to run next.
     """
 
     ran: int = 0
     failed: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
+    handed: tuple[tuple[str, bytes], ...] = ()

@@ -16,6 +16,7 @@ from channelcelery.layers import channel_layers
 from channelcelery.signals import Worker, worker_process_ready, worker_ready
 from channelcelery.worker.chores import Chores
 from channelcelery.worker.flush import put_back
+from channelcelery.worker.handing import Take
 from channelcelery.worker.handover import Handover
 from channelcelery.worker.ordered import listen_to
 from channelcelery.worker.preflight import queues_to_consume
@@ -48,7 +49,8 @@ class ChannelsStep(Worker, StartStopStep):
         listen_to(self._queues.values())
         self._seen: OrderedDict[str, None] = OrderedDict()
         self._source: Source | None = None
-        self._chores = Chores(dict.fromkeys(alias for alias, _ in self._queues.values()))
+        self._chores = Chores(dict.fromkeys(alias for alias, _ in self._queues.values()), self._takes)
+        self._hub: Any = None
         self._soon: Callable[..., object] = _at_once
         self._pool: Any = None
         self._told_ready = False
@@ -73,6 +75,7 @@ class ChannelsStep(Worker, StartStopStep):
 
     def register_with_event_loop(self, consumer: Any, hub: Any) -> None:
         """Begin reading once the loop runs; threads of the pool come back to it, for AMQP is not thread-safe."""
+        self._hub = hub
         needs_hop = type(self._pool).__module__ == "celery.concurrency.thread"
         self._soon = hub.call_soon if needs_hop else _at_once
         hub.call_soon(self._begin, consumer)
@@ -148,6 +151,15 @@ class ChannelsStep(Worker, StartStopStep):
         if result is not None and not isinstance(result, Outcome):
             logger.error("a job of %s ended with its process: %s", job.key[1], result)
         self.handover.finished(job, result if isinstance(result, Outcome) else None)
+
+    def _takes(self, alias: str) -> Take:
+        def take(channel: str, item: bytes) -> bool:
+            here = self._hub is not None and (alias, channel) in self._queues.values()
+            if here:  # the chores call this, on their thread
+                self._hub.call_soon(self.handover.take, (alias, channel), (item,))
+            return here
+
+        return take
 
     def _has_room(self) -> bool:
         return self.handover.has_room

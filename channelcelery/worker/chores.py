@@ -10,7 +10,7 @@ from channelcelery.core.ordering import SWEEP
 from channelcelery.exceptions import BrokerUnavailable, LayerUnavailable
 from channelcelery.layers import channel_layers
 from channelcelery.layers.layer import ChannelLayer
-from channelcelery.worker.handing import sweep_orders
+from channelcelery.worker.handing import Take, sweep_orders
 
 __all__ = ["Chores"]
 
@@ -32,10 +32,12 @@ class Chores:
 
     Args:
         aliases: the layers to look after.
+        takes: makes, for an alias, what takes messages in front of those that wait at the broker.
     """
 
-    def __init__(self, aliases: Collection[str]) -> None:
+    def __init__(self, aliases: Collection[str], takes: Callable[[str], Take]) -> None:
         self._aliases = tuple(aliases)
+        self._takes = takes
         self._bursts = Bursts()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
@@ -59,13 +61,16 @@ class Chores:
         while not stopped.wait(SEND_DUE_EVERY):
             well = self._for_each(ChannelLayer.send_due)
             if well and time.monotonic() >= sweep_at:
-                well = self._for_each(sweep_orders)
+                well = self._for_each(self._sweep_orders)
                 sweep_at = time.monotonic() + sweep_every
             if well and time.monotonic() >= reap_at:
                 well = self._for_each(ChannelLayer.reap)
                 reap_at = time.monotonic() + REAP_EVERY
             if not well:
                 stopped.wait(_REST)
+
+    def _sweep_orders(self, layer: ChannelLayer) -> int:
+        return sweep_orders(layer, self._takes(layer.alias))
 
     def _for_each(self, chore: Callable[[ChannelLayer], int]) -> bool:
         well = True

@@ -26,7 +26,7 @@ from channelcelery.exceptions import (
 )
 from channelcelery.layers.layer import ChannelLayer
 from channelcelery.message import Message
-from channelcelery.routes import Consumer
+from channelcelery.routes import Consumer, Match
 from channelcelery.routing import get_router
 from channelcelery.signals import Worker, consumer_finished, consumer_started
 
@@ -49,6 +49,7 @@ class Received:
         item: the message as it came, encoded.
         retries: how often it went back to its channel.
         expired: its deadline is over, so that it may not run.
+        copy: it was parked, and may have had its turn meanwhile.
     """
 
     message: Message
@@ -57,6 +58,7 @@ class Received:
     item: bytes = b""
     retries: int = 0
     expired: bool = False
+    copy: bool = False
 
 
 @dataclass(slots=True)
@@ -91,13 +93,13 @@ def read(layer: ChannelLayer, channel: str, item: bytes, counts: Counter[str]) -
         counts["unreadable"] += 1
         logger.error("a message on %s cannot be read and is dropped: %s", channel, error)
         return None
+    if (found := _route(message, counts)) is None:
+        return None
     expired = decoded.deadline < time.time() * 1000
-    return _route(message, counts, item, decoded.retries, expired)
+    return Received(message, *found, item, decoded.retries, expired, decoded.copy)
 
 
-def _route(
-    message: Message, counts: Counter[str], item: bytes = b"", retries: int = 0, expired: bool = False
-) -> Received | None:
+def _route(message: Message, counts: Counter[str]) -> Match | None:
     try:
         found = get_router(message.channel_layer.alias).match(message)
     except Exception:  # routes of the project's own
@@ -107,14 +109,13 @@ def _route(
     if found is None:
         counts["unrouted"] += 1
         logger.error("no route for a message on %s: check the routing; the message is dropped", message.channel.name)
-        return None
-    return Received(message, *found, item, retries, expired)
+    return found
 
 
 def run_message(message: Message, counts: Counter[str], retries: int = 0) -> Run:
     """Route one message and run its consumer; see `run_received`."""
-    received = _route(message, counts, retries=retries)
-    return Run() if received is None else run_received(received, counts)
+    found = _route(message, counts)
+    return Run() if found is None else run_received(Received(message, *found, retries=retries), counts)
 
 
 def run_received(received: Received, counts: Counter[str]) -> Run:

@@ -65,6 +65,10 @@ class Handover:
             self._backlog.add(key, items, delivery)
             self._pump()
 
+    def take(self, key: Key, items: tuple[bytes, ...]) -> None:
+        """Take messages of one channel that come from no broker's delivery: this worker's at once."""
+        self.received(key, items, Delivery(None, owned=True))
+
     def accepted(self, job: Job) -> None:
         """Take note that a process of the pool has begun a job: from now on its messages are this worker's."""
         with self._lock:
@@ -84,6 +88,8 @@ class Handover:
                 self.counts["ran"] += outcome.ran
                 self.counts["failed"] += outcome.failed
                 self.counts.update(outcome.dropped)
+                for channel, item in outcome.handed:
+                    self.take((job.key[0], channel), (item,))
             else:
                 self.counts["lost"] += len(job.items)
                 logger.error("%d messages of %s were lost with the process that ran them", len(job.items), job.key[1])

@@ -64,6 +64,8 @@ class Turns:
         self._counts = counts
         self._waiting = waiting
         self._channels = _listening.get(layer.alias, frozenset())
+        #: what is handed on to this worker, for its main process
+        self.handed: list[tuple[str, bytes]] = []
         self._room = MAX_TAKEN
         self._taken_seconds = 0.0
 
@@ -90,7 +92,7 @@ class Turns:
             self._run_turns(address, number, received, slight)
         elif verdict is Verdict.FREE:
             self._run_free(received)
-        elif verdict is Verdict.LATE:
+        elif verdict is Verdict.LATE and not received.copy:
             self._drop("order_late", f"a message of {channel} was dropped: it came twice, or after its turn was over")
         elif verdict is Verdict.FULL:
             self._drop("order_full", f"a message of {channel} was dropped and its socket closed: too many wait already")
@@ -132,8 +134,13 @@ class Turns:
             # the lease runs out, and then the connection goes on
             self._tell("leave", f"the messages of a connection have to wait: {error}")
             return Left()
-        self._counts.update(hand_on(self._layer, left.handed))
+        self._counts.update(hand_on(self._layer, left.handed, self._take))
         return left
+
+    def _take(self, channel: str, item: bytes) -> bool:
+        if channel in self._channels:
+            self.handed.append((channel, item))
+        return channel in self._channels
 
     def _room_left(self) -> int:
         return self._room if self._taken_seconds < MAX_TAKEN_SECONDS else 0

@@ -59,4 +59,5 @@ def run_job(alias: str, channel: str, items: tuple[bytes, ...], claim: tuple[int
             flushed = time.monotonic()
     counts.update(flush(waiting))
     counts.update(put_back(layer, channel, again))
-    return Outcome(counts.pop("ran", 0), counts.pop("failed", 0), dict(counts), time.monotonic() - begun)
+    ran, failed = counts.pop("ran", 0), counts.pop("failed", 0)
+    return Outcome(ran, failed, dict(counts), time.monotonic() - begun, tuple(turns.handed))

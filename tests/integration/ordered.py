@@ -5,12 +5,15 @@ import itertools
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Self
 
+import redis
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
@@ -183,3 +186,47 @@ def check_strict(ran: list[Ran]) -> None:
 def longest_stall(ran: list[Ran]) -> float:
     """Return the longest time in which nothing of one socket ran although more of it was to run."""
     return max((after.begun - before.ended for before, after in itertools.pairwise(ran)), default=0.0)
+
+
+class StallWatch:
+    """Looks all the time how long sockets do not go on although something of them is parked.
+
+    Args:
+        url: of the layer's Redis.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.longest = 0.0
+        self.looks = 0
+        self._since: dict[bytes, tuple[object, float]] = {}
+        self._client: Any = redis.Redis.from_url(url)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self) -> None:
+        while not self._stopped.wait(0.05):
+            now = time.monotonic()
+            tokens = self._client.zrange("cc:ordering", 0, -1)
+            pipeline = self._client.pipeline(transaction=False)
+            for token in tokens:
+                pipeline.hmget(b"cc:order:" + token, "n", "r")
+                pipeline.hlen(b"cc:parked:" + token)
+            answers = pipeline.execute()
+            states = zip(tokens, answers[::2], answers[1::2], strict=True)
+            waiting = {token: state for token, state, parked in states if parked}
+            former = self._since
+            self._since = {
+                token: former[token] if token in former and former[token][0] == state else (state, now)
+                for token, state in waiting.items()
+            }
+            self.longest = max([self.longest, *(now - since for _, since in self._since.values())])
+            self.looks += 1
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stopped.set()
+        self._thread.join(10)
+        self._client.close()
