@@ -122,7 +122,9 @@ class Session:
         while True:
             event = await receive()
             if event["type"] == "websocket.disconnect":
-                self._note_end(event.get("code"))
+                # uvicorn says 1005 of a connection that was lost, too, but gives a reason with every closing frame
+                lost = event.get("code") == 1005 and "reason" not in event
+                self._note_end(1006 if lost else event.get("code"))
                 return
             if self.state is State.CONNECTING:
                 # a client may not speak before it is answered (item 123): this frame waits, and no other is read

@@ -38,7 +38,7 @@ CONFIG = {
     "inbox_capacity": 20,
     "channel_capacity": {"unread": 10},
 }
-TEXT = 1
+TEXT, CLOSE = 1, 8
 
 
 @dataclass
@@ -182,6 +182,14 @@ def test_receive_and_disconnect(running: Running) -> None:
     ]
 
 
+def test_a_client_that_closes_without_a_code(running: Running) -> None:
+    """Item 116."""
+    with running.raw("/no-code/") as raw:
+        assert raw.status() == 101
+        raw.frame(CLOSE, b"")
+        assert running.note("disconnect", "/no-code/")["code"] == 1005
+
+
 def test_a_client_that_vanishes(running: Running) -> None:
     """Items 57, 63 and 116: one disconnect, no group keeps it, and a reply to it is dropped without a word."""
     with running.raw("/vanish/", [*ACCEPT, {"add": "vanishing"}]) as raw:
@@ -189,7 +197,7 @@ def test_a_client_that_vanishes(running: Running) -> None:
         name = running.note("connect", "/vanish/")["reply_channel"]
         wait_until(lambda: running.members("vanishing") == [name], what="the member")
         raw.reset()
-    assert running.note("disconnect", "/vanish/")["code"] in (1005, 1006)
+    assert running.note("disconnect", "/vanish/")["code"] == 1006
     wait_until(lambda: running.members("vanishing") == [], what="the group to be empty")
     before = len(running.interface.output()), len(running.worker.output())  # type: ignore[union-attr]
     running.setup.send("act", [{"steps": [{"to": name, "reply": {"text": "nobody"}}]}])

@@ -135,6 +135,23 @@ def test_nothing_a_client_says_is_published_before_it_is_answered() -> None:
     run(main)
 
 
+@pytest.mark.parametrize(
+    ("event", "code"),
+    [({"code": 1005}, 1006), ({"code": 1005, "reason": ""}, 1005), ({"code": 4001}, 4001), ({}, 1005)],
+)
+def test_a_connection_that_was_lost_is_told_from_one_that_was_closed(event: dict[str, Any], code: int) -> None:
+    """Item 116: as uvicorn reports them; 1006 is for connections without a closing frame (RFC 6455, section 7.1.5)."""
+
+    async def main() -> None:
+        world, server = World(), FakeServer()
+        _, task = await world.open(server)
+        server.incoming.put_nowait({"type": "websocket.disconnect", **event})
+        await task
+        assert [content["code"] for content in world.publisher.contents("disconnect")] == [code]
+
+    run(main)
+
+
 def test_the_answer_may_come_at_once() -> None:
     class Quick(FakeOffers):
         def offer(self, channel: str, item: bytes) -> None:
