@@ -99,8 +99,11 @@ class TestTheLayers(ChannelTestCase):
         assert self.get_next_message("things") is None
         assert client.receive() is None
         assert Group("all").channels() == []
+        other = Client()
+        other.join_group("all")
         Group("all").send({"text": "c"})
         assert client.receive() is None
+        assert other.receive() == {"text": "c"}
 
 
 def test_the_project_s_layer_is_back_afterwards() -> None:

@@ -297,6 +297,18 @@ class TestUsers(ChannelTestCase):
         assert client.login(username="ann", password="secret") is False
         assert self.names(client) == ["", "", ""]
 
+    @override_settings(AUTHENTICATION_BACKENDS=["django.contrib.auth.backends.AllowAllUsersModelBackend"])
+    def test_inactive_users_whatever_the_backend_says(self) -> None:
+        self.user.is_active = False
+        self.user.save()
+        assert WSClient().login(username="ann", password="secret") is False
+
+    def test_a_login_later_is_saved(self) -> None:
+        client = WSClient()
+        client.send("websocket.connect")
+        client.force_login(self.user)
+        assert type(client.session)(client.session.session_key)["_auth_user_id"] == str(self.user.pk)
+
     def test_force_login(self) -> None:
         client = WSClient()
         client.force_login(self.user)
