@@ -1,5 +1,7 @@
 """What a Celery worker does with channels: on each pool and on both brokers."""
 
+import sys
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
@@ -11,7 +13,8 @@ from celery import Celery
 from kombu import Connection
 
 from channelcelery.core.envelope import encode_content, encode_item
-from tests.integration.workers import NEVER, WorkerSetup
+from tests.integration.workers import NEVER, ROOT, WorkerSetup
+from tests.processes import Process, wait_until
 from tests.servers import RabbitServer, RedisServer
 
 POOLS = ["prefork", "threads", "solo"]
@@ -153,6 +156,10 @@ def test_if_a_consumer_kills_its_process_then_the_worker_goes_on(setup: WorkerSe
         worker.wait_for_output("were lost with the process|ended with its process", timeout=30)
         setup.send_work(3, 0)
         assert sorted(setup.wait_for_lines(3)) == ["0", "1", "2"]
+        assert worker.output().count("ended with its process") == 1, "it is not run again"
+        worker.terminate()
+        assert worker.wait(20) == 0
+    assert setup.left("kill") == 0
 
 
 @pytest.mark.parametrize("option", ["--only-channels=wo*", "--exclude-channels=forward"])
@@ -198,6 +205,32 @@ def test_given_delayed_messages_then_they_run_in_time_also_after_a_restart(setup
     waited = {after: float(seconds) for after, seconds in (line.split() for line in lines)}
     assert set(waited) == {"50", "100", "3000"}
     assert all(milliseconds >= int(after) for after, milliseconds in waited.items()), waited
+
+
+def test_if_an_idle_worker_gets_sigterm_then_it_ends_soon(setup: WorkerSetup) -> None:
+    """Item 87."""
+    with setup.worker("prefork", concurrency=2) as worker:
+        begun = time.monotonic()
+        worker.terminate()
+        assert worker.wait(20) == 0
+        assert time.monotonic() - begun < 8
+
+
+def test_if_no_worker_runs_then_rundelay_sends_what_is_due(setup: WorkerSetup) -> None:
+    """Item 207: what waited is in its queue, and what is not due is not."""
+    code = (
+        "import django; django.setup()\n"
+        "from channelcelery import Channel\n"
+        "for ms in (50, 3_600_000): Channel('work').send({'number': ms, 'seconds': 0}, delay=ms)\n"
+    )
+    setup.python(code)
+    command = [sys.executable, "-m", "django", "rundelay", "--sleep", "0.1"]
+    with Process(command, env=setup.env(), cwd=ROOT, name="rundelay") as process:
+        process.wait_for_output("Sending delayed messages of default")
+        publisher = setup.publisher()
+        wait_until(lambda: publisher.depth("work"), timeout=20, what="the message that is due", interval=0.1)
+        publisher.close()
+        assert setup.left() == 1
 
 
 @pytest.mark.parametrize("broker_url", ["redis"], indirect=True)
