@@ -3,10 +3,17 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from fnmatch import translate
 from typing import Any
-from urllib.parse import urlsplit
 
+from channelcelery.core.config_values import (
+    read_channel_capacity,
+    read_connection_kwargs,
+    read_hosts,
+    read_http,
+    read_origins,
+    read_prefix,
+    wrong,
+)
 from channelcelery.exceptions import InvalidChannelLayerError
 
 __all__ = ["BACKENDS", "DEFAULT_CHANNEL_LAYER", "LayerConfig", "layer_config"]
@@ -151,7 +158,7 @@ def layer_config(alias: str, settings: Mapping[str, Any]) -> LayerConfig:
     if not isinstance(config, Mapping):
         raise InvalidChannelLayerError(alias, "CONFIG", "it must be a dict")
     for key in config.keys() & _NOT_THERE.keys():
-        raise _wrong(alias, key, _NOT_THERE[key])
+        raise wrong(alias, key, _NOT_THERE[key])
     known = {f.name for f in fields(LayerConfig)} - _NOT_IN_CONFIG
     if unknown := sorted(str(key) for key in config.keys() - known):
         raise InvalidChannelLayerError(
@@ -166,123 +173,25 @@ def layer_config(alias: str, settings: Mapping[str, Any]) -> LayerConfig:
     return result
 
 
-def _wrong(alias: str, key: str, mend: str) -> InvalidChannelLayerError:
-    return InvalidChannelLayerError(alias, f"CONFIG[{key!r}]", mend)
-
-
 def _read_plain(alias: str, key: str, value: Any) -> Any:
     default = LayerConfig.__dataclass_fields__[key].default
     if isinstance(default, bool):
         if not isinstance(value, bool):
-            raise _wrong(alias, key, f"write True or False, not {value!r}")
+            raise wrong(alias, key, f"write True or False, not {value!r}")
         return value
     # so written that not-a-number is refused
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _MOST:
-        raise _wrong(alias, key, f"write a number above 0 and not above {_MOST:,}, not {value!r}")
+        raise wrong(alias, key, f"write a number above 0 and not above {_MOST:,}, not {value!r}")
     if isinstance(default, int) and not isinstance(value, int):
-        raise _wrong(alias, key, f"write a whole number, not {value!r}")
+        raise wrong(alias, key, f"write a whole number, not {value!r}")
     return value
 
-
-def _read_hosts(alias: str, key: str, value: Any) -> tuple[str, ...]:
-    if isinstance(value, list | tuple) and value:
-        urls = [_url_of(host) for host in value]
-        if None not in urls:
-            return tuple(url for url in urls if url)
-    # the value is not shown: it may hold a password
-    raise _wrong(
-        alias,
-        key,
-        "write a list of URLs such as 'redis://127.0.0.1:6379/0' or of (host, port) pairs; a password in a URL is "
-        "percent-encoded",
-    )
-
-
-def _url_of(host: Any) -> str | None:
-    if isinstance(host, str):
-        try:
-            parts = urlsplit(host)
-            return host if parts.scheme in {"redis", "rediss", "unix"} and parts.port != 0 else None
-        except ValueError:
-            return None
-    if not isinstance(host, list | tuple) or len(host) != 2:
-        return None
-    name, port = host
-    if (
-        not isinstance(name, str)
-        or not re.fullmatch(r"[\w.:-]+", name)
-        or type(port) is not int
-        or not 0 < port < 65536
-    ):
-        return None
-    return f"redis://[{name}]:{port}/0" if ":" in name else f"redis://{name}:{port}/0"
-
-
-def _read_connection_kwargs(alias: str, key: str, value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
-        raise _wrong(alias, key, "write a dict of arguments for redis-py's connections, such as {'username': 'chat'}")
-    if fixed := sorted(value.keys() & _FIXED_ARGUMENTS):
-        raise _wrong(alias, key, f"{fixed[0]!r} cannot be chosen, the layer depends on its own")
-    return dict(value)
-
-
-def _read_prefix(alias: str, key: str, value: Any) -> str:
-    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9._:-]{1,40}", value):
-        raise _wrong(alias, key, f"write 1 to 40 letters, digits, '.', '_', ':' or '-', not {value!r}")
-    return value
-
-
-def _read_channel_capacity(alias: str, key: str, value: Any) -> tuple[tuple[re.Pattern[str], int], ...]:
-    if not isinstance(value, Mapping):
-        raise _wrong(alias, key, "write a dict of globs (or compiled patterns) and whole numbers")
-    rules = []
-    for pattern, capacity in value.items():
-        glob = pattern.pattern if isinstance(pattern, re.Pattern) else pattern
-        if not isinstance(glob, str):
-            raise _wrong(alias, key, f"write a dict of globs (or compiled patterns) of text, not {pattern!r}")
-        if isinstance(capacity, bool) or not isinstance(capacity, int) or capacity < 1:
-            raise _wrong(alias, key, f"the capacity of {pattern!r} must be a whole number above 0, not {capacity!r}")
-        rules.append((pattern if isinstance(pattern, re.Pattern) else re.compile(translate(glob)), capacity))
-    return tuple(rules)
-
-
-def _read_http(alias: str, key: str, value: Any) -> str:
-    if value not in ("worker", "inline", "off"):
-        raise _wrong(alias, key, f"write 'worker', 'inline' or 'off', not {value!r}")
-    return str(value)
-
-
-def _read_origins(alias: str, key: str, value: Any) -> tuple[str, ...] | None:
-    if value is None:
-        return None
-    if not isinstance(value, list | tuple | set | frozenset) or not all(isinstance(host, str) for host in value):
-        raise _wrong(alias, key, "write a list of hosts as in ALLOWED_HOSTS, or None to use ALLOWED_HOSTS")
-    for host in value:
-        # what may hold colons is an address in brackets
-        if "/" in host or ":" in re.sub(r"^\[[^\]]*\]", "", host):
-            raise _wrong(alias, key, f"hosts only, as in ALLOWED_HOSTS: no scheme, path or port as in {host!r}")
-    return tuple(value)
-
-
-#: Arguments of redis-py's connections that `layers.redis_clients` sets itself.
-_FIXED_ARGUMENTS = frozenset(
-    {
-        "decode_responses",
-        "encoding",
-        "max_connections",
-        "protocol",
-        "retry",
-        "retry_on_error",
-        "socket_timeout",
-        "timeout",
-    }
-)
 
 _READERS: Mapping[str, Callable[[str, str, Any], Any]] = {
-    "hosts": _read_hosts,
-    "connection_kwargs": _read_connection_kwargs,
-    "prefix": _read_prefix,
-    "channel_capacity": _read_channel_capacity,
-    "http": _read_http,
-    "allowed_origins": _read_origins,
+    "hosts": read_hosts,
+    "connection_kwargs": read_connection_kwargs,
+    "prefix": read_prefix,
+    "channel_capacity": read_channel_capacity,
+    "http": read_http,
+    "allowed_origins": read_origins,
 }
