@@ -11,8 +11,8 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.auth",
     "django.contrib.sessions",
-    "django.contrib.staticfiles",
     "channelcelery",
+    "django.contrib.staticfiles",
     "tests.tested_project",
 ]
 MIDDLEWARE = ["django.middleware.common.CommonMiddleware"]

@@ -393,6 +393,21 @@ class TestClient(ChannelTestCase):
             connection.close_at = None
 
 
+class TestHttp(ChannelTestCase):
+    """Requests as messages (items 92 and 96)."""
+
+    def test_a_consumer_that_answers_by_hand(self) -> None:
+        def consumer(message: Message) -> None:
+            message.reply_channel.send({"status": 200, "content": message["method"].encode(), "more_content": True})  # type: ignore[union-attr]
+            message.reply_channel.send({"content": b"", "more_content": False})  # type: ignore[union-attr]
+
+        client = Client()
+        with apply_routes(route("http.request", consumer, method="^GET$")):
+            client.send_and_consume("http.request", {"method": "GET", "path": "/"})
+        assert client.receive() == {"status": 200, "content": b"GET", "more_content": True}
+        assert client.receive() == {"content": b"", "more_content": False}
+
+
 class TestGroups(ChannelTestCase):
     """Groups and replies travel through an inbox, in order, as everywhere."""
 
