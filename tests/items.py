@@ -20,12 +20,12 @@ __all__ = [
     "ITEMS",
     "ON_THE_WIRE",
     "TABLE",
-    "WITHOUT_WORKER",
     "Named",
     "excepted",
     "listed",
     "named",
     "numbers",
+    "plays_the_worker",
     "table",
 ]
 
@@ -41,13 +41,12 @@ def _keys(*ranges: tuple[int, int]) -> frozenset[str]:
 
 #: What clients can see: shown through a real interface and a real worker, on both brokers.
 ON_THE_WIRE = _keys((54, 63), (90, 130))
-#: Tests beside real interfaces in which the test plays the worker.
-WITHOUT_WORKER = frozenset({"tests/integration/test_interface.py"})
 #: Items that may lack a test until what they describe is there.
 BEING_BUILT = _keys((5, 5), (84, 84), (90, 113), (155, 172), (219, 227)) | {
     f"Y{number}" for number in (4, 5, 12, 13, 17)
 }
 
+_STAND_IN = re.compile(r"^from tests\.integration\.interfaces import .*\b(StandIn|running)\b", re.MULTILINE)
 _NAMED = re.compile(r"\b(items?|defects?)\s+(\d+(?:(?:,\s+and|,|\s+and|\s+to)\s+\d+)*)", re.IGNORECASE)
 
 
@@ -93,6 +92,11 @@ def excepted() -> dict[str, str]:
     below = MOVING.read_text().split("\n## What is not as it was\n", 1)[1].split("\n## ", 1)[0]
     rows = [[cell.strip() for cell in line[1:-1].split("|")] for line in below.splitlines() if line.startswith("|")]
     return {key: reason for cells, _, reason in rows[2:] for key in re.findall(r"\d+", cells)}
+
+
+def plays_the_worker(module: str) -> bool:
+    """Tell whether the tests of a file stand in for the worker, so that they show only half of the way."""
+    return _STAND_IN.search((ROOT / module).read_text()) is not None
 
 
 def named() -> list[Named]:
