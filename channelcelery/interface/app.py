@@ -46,6 +46,7 @@ class InterfaceApplication:
         changes: keys of CONFIG that have another value in this process.
         subprotocols: those that sockets speak; None means CHANNELS_WS_PROTOCOLS (item 124).
         root_path: where the site is mounted, if the server does not say it (SCRIPT_NAME).
+        static: whether static files come before pages that it serves itself, in DEBUG.
     """
 
     def __init__(
@@ -56,12 +57,14 @@ class InterfaceApplication:
         changes: Mapping[str, Any] | None = None,
         subprotocols: Sequence[str] | None = None,
         root_path: str = "",
+        static: bool = True,
     ) -> None:
         self.alias = alias
         self._allow_local = allow_local
         self._changes = dict(changes or {})
         self._subprotocols = subprotocols
         self._root_path = root_path
+        self._static = static
         self._faults = Faults()
         self._running: _Running | None = None
 
@@ -128,7 +131,7 @@ class InterfaceApplication:
             origins=origins_of(config),
             subprotocols=self._spoken(),
         )
-        http = http_application(around)
+        http = http_application(around, static=self._static)
         publisher.start()
         return _Running(around, node, intake, http)
 

@@ -23,11 +23,12 @@ __all__ = ["HttpApplication", "HttpByWorkers", "http_application"]
 _IN_MEMORY = 2_621_440
 
 
-def http_application(around: Surroundings) -> HttpApplication:
+def http_application(around: Surroundings, *, static: bool = True) -> HttpApplication:
     """Return what answers HTTP.
 
     Args:
         around: what requests share with sockets.
+        static: whether Django's own handler has static files before it, in DEBUG (item 112).
     """
     config = around.config
     if config.http == "off":
@@ -36,7 +37,7 @@ def http_application(around: Surroundings) -> HttpApplication:
     by_workers = HttpByWorkers(around, limits)
     if config.http == "worker":
         return by_workers
-    return _Sorted(_route_matcher(config), by_workers, BoundedBodies(_inline(), limits))
+    return _Sorted(_route_matcher(config), by_workers, BoundedBodies(_inline(static), limits))
 
 
 class HttpByWorkers:
@@ -122,7 +123,7 @@ def _route_matcher(config: LayerConfig) -> Callable[[Scope], bool]:
     return is_routed
 
 
-def _inline() -> HttpApplication:
+def _inline(static: bool) -> HttpApplication:
     # imported here: this alone loads middleware, URLconf and views, which an interface process otherwise never does
     from django.apps import apps
     from django.conf import settings
@@ -134,7 +135,7 @@ def _inline() -> HttpApplication:
     )
     # not get_asgi_application(), which would set up Django and its logging a second time
     handler = ASGIHandler()
-    if settings.DEBUG and apps.is_installed("django.contrib.staticfiles"):
+    if static and settings.DEBUG and apps.is_installed("django.contrib.staticfiles"):
         from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
 
         return ASGIStaticFilesHandler(handler)

@@ -140,6 +140,13 @@ def test_static_files_outside_debug(shop: Shop) -> None:
         assert get(shop, "/static/shop.css")[0] == 404
 
 
+def test_no_static_files_if_they_are_not_wanted(shop: Shop) -> None:
+    """Items 112 and 221: with --nostatic, as for whoever has middleware of their own for them."""
+    with shop.demo("--nostatic"):
+        assert get(shop, "/static/shop.css")[0] == 404
+        assert get(shop, "/page/")[0] == 200
+
+
 def test_another_application_s_runserver_is_warned_of(shop: Shop) -> None:
     """Item 221: the order of INSTALLED_APPS decides whose it is."""
     shop.set("INSTALLED_APPS = ['django.contrib.staticfiles', 'channelcelery', 'shop']")

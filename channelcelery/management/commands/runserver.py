@@ -46,7 +46,7 @@ class Command(DjangoCommand):
             add(*names, dest=key, type=seconds, metavar="SECONDS", help=f"instead of CONFIG[{key!r}]")
         if apps.is_installed("django.contrib.staticfiles"):
             # as the command of staticfiles has them, whose place this one takes (item 221)
-            add("--nostatic", action="store_false", dest="use_static_handler", help="put no static files before pages")
+            add("--nostatic", action="store_false", dest="use_static_handler", help="serve no static files")
             add("--insecure", action="store_true", dest="insecure_serving", help="serve them outside DEBUG too")
 
     def get_handler(self, *args: Any, **options: Any) -> Any:
@@ -101,6 +101,7 @@ class Command(DjangoCommand):
             allow_local=True,
             changes=changes(options),
             root_path=settings.FORCE_SCRIPT_NAME or "",  # item 47
+            static=False,  # which is decided here, as staticfiles' own command does
         )
         try:
             config = application.check()
