@@ -1,0 +1,59 @@
+"""`make_safe(app)`: the safe transport for the connections of one Celery app, and of no other."""
+
+from typing import Any
+
+from celery import Celery
+from celery.app.amqp import AMQP
+from kombu import Connection
+from kombu.transport.redis import SentinelTransport, Transport
+from kombu.utils.imports import symbol_by_name
+
+from channelcelery.broker.safe_redis import SafeSentinelTransport, SafeTransport
+
+__all__ = ["SafeConnection", "is_safe", "make_safe"]
+
+_SAFE: dict[Any, Any] = {Transport: SafeTransport, SentinelTransport: SafeSentinelTransport}
+
+
+class SafeConnection(Connection):
+    """Kombu's connection, with the safe transport wherever its URL, or one of those it falls back to, means Redis."""
+
+    def get_transport_cls(self) -> Any:
+        """Return the transport."""
+        found: Any = super().get_transport_cls()
+        return _SAFE.get(found, found)
+
+    def __eqhash__(self) -> Any:
+        # Kombu shares pools between connections that are equal, and another app's may be Kombu's own
+        return ("safe", super().__eqhash__())
+
+
+class _SafeAMQP(AMQP):
+    Connection = SafeConnection
+
+
+def make_safe(app: Celery) -> Celery:
+    """Let an app use the safe transport on `redis://`, `rediss://` and `sentinel://`; other brokers stay as they are.
+
+    Call it before the app connects. Twice is as good as once.
+
+    Args:
+        app: a Celery app.
+
+    Returns:
+        The app.
+    """
+    named: Any = app.amqp_cls
+    chosen: Any = symbol_by_name(named)
+    if not issubclass(chosen, _SafeAMQP):
+        safe: Any = _SafeAMQP if chosen is AMQP else type("SafeAMQP", (_SafeAMQP, chosen), {})
+        app.amqp_cls = safe
+    if "amqp" in vars(app):
+        app.amqp.Connection = SafeConnection
+    return app
+
+
+def is_safe(app: Celery) -> bool:
+    """Tell whether an app's broker loses nothing that a worker has taken: Redis by the safe transport, or RabbitMQ."""
+    transport: Any = app.connection_for_read().get_transport_cls()
+    return not issubclass(transport, Transport) or issubclass(transport, SafeTransport)

@@ -1,0 +1,316 @@
+"""The Kombu channel of the safe transport: how messages are put, taken and given back; see `broker.safe_redis`."""
+
+import os
+import secrets
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from itertools import count
+from queue import Empty
+from threading import get_ident
+from time import monotonic
+from typing import Any
+
+from kombu.log import get_logger
+from kombu.transport import redis
+from kombu.utils.encoding import bytes_to_str
+from kombu.utils.json import dumps, loads
+from kombu.utils.objects import cached_property
+from kombu.utils.scheduling import priority_cycle
+from redis.exceptions import NoScriptError
+
+from channelcelery.broker.leases import keep
+from channelcelery.broker.ledger import DELIVERY_COUNT, Ledger, script
+from channelcelery.broker.safe_qos import SafeQoS
+from channelcelery.exceptions import ChannelFull
+
+__all__ = ["SafeChannel", "SafeSentinelChannel"]
+
+#: Kombu's own; the stubs know only a part of it
+stock: Any = redis
+
+logger = get_logger("django.channels.broker")
+
+#: Messages that one step takes at most.
+_BATCH = 64
+_OPTIONS = ("lease", "sweep_interval", "poll_interval")
+
+
+class SafeChannel(stock.Channel):  # type: ignore[misc]
+    """Kombu's channel on Redis, safe."""
+
+    from_transport_options = (*stock.Channel.from_transport_options, *_OPTIONS)
+
+    QoS = SafeQoS
+    lease = 15.0
+    sweep_interval = 1.0
+    poll_interval = 0.25
+    # a Redis that hangs must be an error: Kombu's default is to wait for ever
+    socket_timeout = 10.0
+    socket_connect_timeout = 5.0
+    socket_keepalive = True
+    # Kombu's own
+    _qos: Any = None
+    _in_poll: Any = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._tag_prefix = f"{secrets.token_hex(8)}."
+        self._sequence = count()
+        self._no_ack: set[str] = set()
+        self._limits: dict[str, int] = {}
+        self._look = True
+        self._known = False
+        self._thread = 0
+        self._pid = os.getpid()
+        self._room = 0
+        self._delivering = False
+        #: queues of the pop that is under way, if one is
+        self.popping: Sequence[str] = ()
+        #: the pop's acknowledgements, which Redis has not confirmed yet
+        self._settling: list[str] = []
+        #: whether the connection broke since the last answer
+        self.broken = False
+        super().__init__(*args, **kwargs)
+
+    # names
+
+    def _key(self, name: str) -> str:
+        return f"{self.global_keyprefix}{name}"
+
+    def _bell(self, queue: str) -> str:
+        return self._key(f"{queue}{self.sep}bell")
+
+    def _list(self, queue: str, priority: int) -> str:
+        return self._key(self._q_for_pri(queue, priority))
+
+    def _lists_of(self, message: dict[str, Any], exchange: str, routing_key: str) -> list[tuple[str, str]]:
+        priority = self._get_message_priority(message, reverse=False)
+        queues = [routing_key] if not exchange else self._lookup(exchange, routing_key)
+        return [(self._list(queue, priority), self._bell(queue)) for queue in queues]
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The record of what is under way."""
+        return Ledger(
+            self.pool, (self._key(self.unacked_key), self._key(self.unacked_index_key)), self.lease, self._lists_of
+        )
+
+    @cached_property
+    def _plain(self) -> Any:
+        # scripts get full names of keys; Kombu's client for a global prefix would put it before some of them again
+        return stock.redis.Redis(connection_pool=self.pool)
+
+    @cached_property
+    def _push(self) -> Any:
+        return self._plain.register_script(script("push"))
+
+    @cached_property
+    def _take(self) -> Any:
+        return self._plain.register_script(script("pop"))
+
+    def is_registered(self, delivery_tag: str) -> bool:
+        """Tell whether a message was registered in Redis when this channel took it."""
+        return delivery_tag.startswith(self._tag_prefix)
+
+    def settles_soon(self) -> bool:
+        """Tell whether what is acknowledged now goes to Redis with the next pop, or at the end of the loop's turn."""
+        return bool(
+            not self.closed
+            and self.connection.in_loop
+            and self._thread == get_ident()
+            and not self._delivering
+            and (self.popping or not self._in_poll)
+            and self._active_queues
+        )
+
+    # putting
+
+    def _new_queue(self, queue: str, **kwargs: Any) -> None:
+        super()._new_queue(queue, **kwargs)
+        arguments = kwargs.get("arguments") or {}
+        if arguments.get("x-overflow") == "reject-publish" and "x-max-length" in arguments:
+            self._limits[queue] = int(arguments["x-max-length"])
+        else:
+            self._limits.pop(queue, None)
+
+    def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
+        if kwargs.get("_publish_batch") is not None:
+            super()._put(queue, message, **kwargs)
+            return
+        if message.get("headers"):
+            # what a task sends on to its retry is a message of its own
+            message["headers"].pop(DELIVERY_COUNT, None)
+        lists = [self._list(queue, step) for step in self.priority_steps]
+        target = self._list(queue, self._get_message_priority(message, reverse=False))
+        limits = [self._limits.get(queue, 0), self._expires.get(queue, 0)]
+        if not self._push(keys=[self._bell(queue), target, *lists], args=[dumps(message), *limits]):
+            raise ChannelFull([queue])
+
+    # taking
+
+    def basic_consume(self, queue: str, no_ack: bool, *args: Any, **kwargs: Any) -> Any:
+        (self._no_ack.add if no_ack else self._no_ack.discard)(queue)
+        self._look = True
+        if not no_ack:
+            keep(self.qos)
+        return super().basic_consume(queue, no_ack, *args, **kwargs)
+
+    def _basic_cancel(self, consumer_tag: str) -> Any:
+        result = super()._basic_cancel(consumer_tag)
+        self._finish_pop()
+        return result
+
+    def basic_get(self, queue: str, no_ack: bool = False, **kwargs: Any) -> Any:
+        keys, arguments = self._pop([queue], 1, no_ack=[queue] if no_ack else [])
+        for _, payload in self._decoded([queue], self._take(keys=keys, args=arguments)):
+            message = self.Message(payload, channel=self)
+            if not no_ack:
+                self.qos.append(message, message.delivery_tag)
+            return message
+        return None
+
+    def _pop(
+        self, queues: Sequence[str], room: int, *, no_ack: Collection[str], settled: Sequence[str] = ()
+    ) -> tuple[list[str], list[Any]]:
+        lists = [self._list(queue, step) for step in self.priority_steps for queue in queues]
+        keys = [*self.ledger.keys, *map(self._bell, queues), *lists]
+        in_turn = int(not isinstance(self._queue_cycle, priority_cycle))
+        names = ["" if queue in no_ack else dumps(queue) for queue in queues]
+        prefix = f"{self._tag_prefix}{next(self._sequence)}."
+        self.qos.coming = prefix, room
+        return keys, [room, self.lease, in_turn, prefix, len(queues), *names, *settled]
+
+    def _brpop_start(self, timeout: float | None = None) -> None:
+        queues = list(self._queue_cycle.consume(len(self.active_queues)))
+        if not queues:
+            return
+        connection = self.client.connection
+        self._in_poll, self._brpop_sent_at, self._thread = connection, monotonic(), get_ident()
+        if not self._look:
+            connection.send_command("BRPOP", *map(self._bell, queues), self.poll_interval)
+            return
+        self.popping = queues
+        self._room = self._room_for(queues)
+        self._settling += self.qos.take_pending()
+        keys, arguments = self._pop(queues, self._room, no_ack=self._no_ack, settled=self._settling)
+        first = ("EVALSHA", self._take.sha) if self._known else ("EVAL", script("pop"))
+        connection.send_command(*first, len(keys), *keys, *arguments)
+
+    def _room_for(self, queues: Sequence[str]) -> int:
+        # without acknowledgements nothing else tells how much is under way
+        if not self._no_ack.isdisjoint(queues):
+            return 1
+        room = self.qos.can_consume_max_estimate()
+        return _BATCH if room is None else max(1, min(room, _BATCH))
+
+    def _brpop_read(self, **options: Any) -> bool:
+        queues, self.popping = self.popping, ()
+        try:
+            answer = self._answer("EVALSHA" if queues else "BRPOP", **options)
+        finally:
+            self._in_poll = None
+            self._flush_brpop_reauth()
+        self._look = not queues
+        if not queues:
+            raise Empty
+        self._settling.clear()
+        self._look = len(answer) // 3 >= self._room
+        self._deliver_all(list(self._decoded(queues, answer)))
+        if not answer:
+            raise Empty
+        return True
+
+    def _answer(self, command: str, **options: Any) -> Any:
+        connection = self.client.connection
+        try:
+            answer = stock.redis.Redis.parse_response(self.client, connection, command, **options)
+        except NoScriptError:
+            self._known = False
+            self._look = True
+            raise Empty from None
+        except self.connection_errors:
+            connection.disconnect()
+            raise
+        self.broken = False
+        self._known = self._known or command == "EVALSHA"
+        return answer
+
+    def _decoded(self, queues: Sequence[str], answer: Sequence[Any]) -> Iterator[tuple[str, Any]]:
+        for number, tag, payload in zip(answer[::3], map(bytes_to_str, answer[1::3]), answer[2::3], strict=True):
+            queue = queues[number - 1]
+            try:
+                message = loads(bytes_to_str(payload))
+                if tag:
+                    message["properties"]["delivery_tag"] = tag
+            except (ValueError, LookupError, TypeError):
+                if not tag:  # taken for good: as with Kombu's transport
+                    raise
+                self.ledger.set_aside(tag, payload)
+            else:
+                yield queue, message
+
+    def _deliver_all(self, messages: list[tuple[str, dict[str, Any]]]) -> None:
+        left = messages[::-1]
+        self._delivering = True  # the pool `solo` runs each within its delivery
+        try:
+            while left:
+                queue, message = left.pop()
+                self._queue_cycle.rotate(queue)
+                if queue in self.connection._callbacks:
+                    self.connection._deliver(message, queue)
+                else:  # cancelled meanwhile
+                    left.append((queue, message))
+                    self._return([left.pop()])
+        finally:
+            self._delivering = False
+            self._return(left[::-1])
+            self.qos.coming = "", 0
+
+    def _return(self, messages: list[tuple[str, dict[str, Any]]]) -> None:
+        tags = [message["properties"]["delivery_tag"] for _, message in messages]
+        self.ledger.give_back([tag for tag in tags if self.is_registered(tag)])
+        for tag, (queue, message) in zip(tags, messages, strict=True):
+            if not self.is_registered(tag):
+                priority = self._get_message_priority(message, reverse=False)
+                self._plain.rpush(self._list(queue, priority), dumps(message))
+
+    def end_turn(self) -> None:
+        """Tell Redis what was acknowledged, unless a pop has just done so or will."""
+        if self._qos is not None and self._qos.pending and not self.popping:
+            self._qos.flush()
+
+    # ending
+
+    def _finish_pop(self) -> None:
+        """Read what is on its way to nobody, so that it goes back into its queue at once."""
+        if self.popping and self._in_poll:
+            with suppress(Empty, *self.connection_errors):
+                self._brpop_read()
+        if self._qos is not None:
+            self._qos.pending.extend(self._settling)
+            self._settling.clear()
+            self._qos.flush()
+
+    def _on_connection_disconnect(self, connection: Any) -> None:
+        if self._in_poll is connection:
+            self.popping = ()
+        self.broken = not self._closing
+        super()._on_connection_disconnect(connection)
+
+    def close(self) -> None:
+        if self._pid != os.getpid():  # what is under way is the parent's
+            self._qos, self._in_poll = None, None
+        elif not self.closed and self.connection is not None:
+            self._finish_pop()
+            self._closing = True
+            if self._in_poll:  # at a bell
+                self._in_poll.disconnect()
+                self._in_poll = None
+        super().close()
+        if self._qos is not None:
+            self._qos.end()
+
+
+class SafeSentinelChannel(SafeChannel, stock.SentinelChannel):  # type: ignore[misc]
+    """Kombu's channel on a Redis that Sentinel watches, safe."""
+
+    from_transport_options = (*stock.SentinelChannel.from_transport_options, *_OPTIONS)

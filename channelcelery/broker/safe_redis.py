@@ -1,0 +1,63 @@
+"""A Kombu transport for Redis that loses nothing: Kombu's own, but for how messages are put, taken and given back.
+
+Messages, queues and the record of what is under way have Kombu's keys and formats, so that processes with Kombu's
+transport can share them. What differs:
+
+* A message is taken and registered in one step (`scripts/pop.lua`), as many at a time as there is room for.
+* A consumer that found nothing waits at the queues' bells, which ring when a message is put; it looks by itself
+  too, every `poll_interval`, since other publishers ring none.
+* What is under way has a lease, renewed by a thread. A dead worker's messages are back when theirs have lapsed.
+* Each redelivery counts up the header `x-delivery-count`.
+
+Transport options beside Kombu's: `lease` (seconds, 15), `sweep_interval` (1), `poll_interval` (0.25).
+"""
+
+from typing import Any
+
+from kombu.transport import redis
+
+from channelcelery.broker.safe_channel import SafeChannel, SafeSentinelChannel
+
+__all__ = ["SafeSentinelTransport", "SafeTransport"]
+
+#: Kombu's own; the stubs know only a part of it
+stock: Any = redis
+
+
+class _SafePoller(stock.MultiChannelPoller):  # type: ignore[misc]
+    """Kombu's poller, with acknowledgements at the end of each turn of the loop and no search for dead workers."""
+
+    def on_poll_start(self) -> None:
+        super().on_poll_start()
+        for amqp_channel in self._channels:
+            amqp_channel.end_turn()
+
+    def on_poll_init(self, poller: Any) -> None:
+        self.poller = poller
+
+    def maybe_restore_messages(self) -> None:
+        """Do nothing: `SafeQoS.tend` does it, in a thread."""
+
+
+class SafeTransport(stock.Transport):  # type: ignore[misc]
+    """Kombu's transport for `redis://` and `rediss://`, safe."""
+
+    Channel = SafeChannel
+    #: whether the loop of a Celery worker drives it
+    in_loop = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.cycle = _SafePoller()
+
+    def register_with_event_loop(self, connection: Any, loop: Any) -> None:
+        """Let a loop drive it."""
+        super().register_with_event_loop(connection, loop)
+        self.in_loop = True
+
+
+class SafeSentinelTransport(SafeTransport):
+    """Kombu's transport for `sentinel://`, safe."""
+
+    Channel = SafeSentinelChannel
+    default_port = stock.SentinelTransport.default_port
