@@ -15,6 +15,8 @@ _CONSUMER_STEP = "channelcelery.worker.bootstep:ChannelsStep"
 def install(app: Celery) -> Celery:
     """Make the workers of an app run consumers, and its broker hold the channels; twice is as good as once.
 
+    They know the task `channelcelery.send_to_channel` too.
+
     Args:
         app: the project's Celery app.
 
@@ -22,6 +24,7 @@ def install(app: Celery) -> Celery:
         The app.
     """
     use_app(app)
+    app.autodiscover_tasks(["channelcelery"])
     app.steps["worker"].add(_WORKER_STEP)
     app.steps["consumer"].add(_CONSUMER_STEP)
     options = app.user_options["worker"]

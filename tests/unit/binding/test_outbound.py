@@ -6,12 +6,12 @@ import json
 import pickle
 import uuid
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, transaction
 from django.db.models.signals import post_save
 
 from channelcelery.binding.websockets import WebsocketBinding, WebsocketBindingWithMembers
@@ -319,10 +319,3 @@ class TestWhatIsRemembered:
         bind(group_names=classmethod(lambda cls, instance: ["all"]))
         number = Number.objects.create(name="a")
         assert pickle.loads(pickle.dumps(number)) == number  # noqa: S301 - our own
-
-
-@pytest.fixture(autouse=True)
-def _no_leftovers() -> Iterator[None]:
-    yield
-    if not connection.in_atomic_block:
-        Number.objects.all().delete()

@@ -60,6 +60,12 @@ class TestInstall:
         assert len(first.user_options["worker"]) == len(second.user_options["worker"]) == 2
         assert broker_url() == "memory://second"
 
+    def test_expect_its_workers_to_know_the_task_that_sends(self) -> None:
+        """By finding its module, as they find those of the project."""
+        app = install(Celery("project", broker="memory://"))
+        app.loader.import_default_modules()
+        assert "channelcelery.send_to_channel" in app.tasks
+
     def test_the_options_may_be_repeated(self) -> None:
         app = install(Celery("project", broker="memory://"))
         for option in app.user_options["worker"]:
