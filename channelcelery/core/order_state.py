@@ -181,27 +181,20 @@ class OrderState:
             order.running, order.look = False, now + self._patience
             return Left(handed=(again,))
         if order.slight:
-            return self._release(token, order, now, room, channels)
+            return Left(handed=self._release(token))
         if order.ends:
             self._end(token, now)
             return Left()
         order.running, order.next = False, number + 1
         if (taken := self._take_following(order, now, room, channels)) is not None:
-            return Left(taken=(taken,))
+            return Left(taken)
         order.look = now + self._patience if order.parked else None
         following = order.following()
         return Left(handed=() if following is None else (following,))
 
-    def _release(self, token: str, order: _Order, now: float, room: int, channels: Collection[str]) -> Left:
-        del self.orders[token]
-        taken: list[Parked] = []
-        handed: list[Parked] = []
-        for _, parked in sorted(order.parked.items()):
-            fits = len(taken) < room and parked.channel in channels
-            (taken if fits else handed).append(parked)
-            if fits and parked.channel == LAST_CHANNEL:
-                self.orders[token] = _Order(0, now + OVER_EXPIRY, over=True)
-        return Left(tuple(taken), tuple(handed))
+    def _release(self, token: str) -> tuple[Parked, ...]:
+        """Forget a connection of slight order, and return what waited: it may run now, at the same time."""
+        return tuple(parked for _, parked in sorted(self.orders.pop(token).parked.items()))
 
     def _end(self, token: str, now: float) -> None:
         self.orders[token] = _Order(0, now + OVER_EXPIRY, over=True)
@@ -236,7 +229,7 @@ class OrderState:
             lapsed = order.running
             unfinished += lapsed
             if lapsed and order.slight:
-                handed += self._release(token, order, now, 0, ()).handed
+                handed += self._release(token)
                 continue
             if lapsed and order.ends:
                 self._end(token, now)

@@ -109,11 +109,11 @@ class Left:
     """What follows a message that ended.
 
     Args:
-        taken: what the caller is to run now; of strict order at most one, whose turn it is and which it must `leave`.
-        handed: what the caller is to put back into its channel.
+        taken: what the caller is to run now, since it is its turn, and must `leave`.
+        handed: what the caller is to hand on.
     """
 
-    taken: tuple[Parked, ...] = ()
+    taken: Parked | None = None
     handed: tuple[Parked, ...] = ()
 
 
@@ -122,7 +122,7 @@ class Swept:
     """What was done for connections that waited too long.
 
     Args:
-        handed: what the caller is to put back into its channel.
+        handed: what the caller is to hand on.
         unfinished: messages whose consumer gave no sign of life any more; they count as done.
         missing: messages that never came.
     """

@@ -67,11 +67,11 @@ class RedisOrderStore:
     ) -> Left:
         """Take note that a message has ended; see `OrderStore.leave`."""
         once_more = () if again is None else (again.channel, again.item)
-        count, *rest = self._run(
+        taken, *rest = self._run(
             self._host(address), "leave", address.token, *_takes(room, channels), number, *once_more
         )
         parked = tuple(_parked(rest))
-        return Left(parked[:count], parked[count:])
+        return Left(parked[0]) if taken else Left(handed=parked)
 
     def renew(self, running: Collection[tuple[ReplyAddress, int]]) -> None:
         """Give a sign of life of consumers that run."""

@@ -13,7 +13,7 @@ from channelcelery.core.backlog import Key
 from channelcelery.core.bursts import Bursts
 from channelcelery.core.envelope import count_retry
 from channelcelery.core.names import ReplyAddress, reply_address
-from channelcelery.core.ordering import Arrival, Left, Parked, Verdict
+from channelcelery.core.ordering import Arrival, Parked, Verdict
 from channelcelery.core.sends import Send
 from channelcelery.exceptions import InvalidName, LayerUnavailable
 from channelcelery.layers.layer import ChannelLayer
@@ -80,16 +80,16 @@ class Turns:
             self._run_free(received)  # the decorator says what is wrong with it
             return
         address, number = place
-        channel, slight = received.message.channel.name, ordering is Ordering.SLIGHT
+        channel = received.message.channel.name
         try:
-            arrival = Arrival(number, channel, received.item, slight)
+            arrival = Arrival(number, channel, received.item, ordering is Ordering.SLIGHT)
             entered = self._layer.order.enter(address, arrival, self._room_left(), self._channels)
         except LayerUnavailable as error:
             self._drop("order_unavailable", f"a message of {channel} was dropped, since its turn is unknown: {error}")
             return
         verdict = entered.verdict
         if verdict is Verdict.RUN:
-            self._run_turns(address, number, received, slight)
+            self._run_turns(address, number, received)
         elif verdict is Verdict.FREE:
             self._run_free(received)
         elif verdict is Verdict.LATE and not received.copy:
@@ -99,29 +99,20 @@ class Turns:
             if not address.is_http:
                 self._waiting.append((self._layer, self._layer.prepare(address.channel(), {"close": 1013})))
         if entered.instead is not None:
-            self._run_taken(address, entered.instead)
+            self._room -= 1
+            self._run_turns(address, entered.instead.number, self._read(entered.instead))
 
-    def _run_turns(self, address: ReplyAddress, number: int, received: Received, slight: bool) -> None:
-        left = self._run_turn(address, number, received)
-        if slight:
-            for parked in left.taken:
-                if (found := self._read(parked)) is not None:
-                    self._room -= 1
-                    self._run_free(found)
-        elif left.taken:
-            self._run_taken(address, left.taken[0])
-
-    def _run_taken(self, address: ReplyAddress, parked: Parked) -> None:
-        """Run a message that had waited, whose turn it is now, and what follows it."""
-        taken: tuple[Parked, ...] = (parked,)
-        while taken:
+    def _run_turns(self, address: ReplyAddress, number: int, received: Received | None) -> None:
+        """Run a message whose turn it is, and those that waited for it as far as there is room."""
+        taken = self._run_turn(address, number, received)
+        while taken is not None:
             begun = time.monotonic()
             self._room -= 1
-            taken = self._run_turn(address, taken[0].number, self._read(taken[0])).taken
+            taken = self._run_turn(address, taken.number, self._read(taken))
             self._taken_seconds += time.monotonic() - begun
 
-    def _run_turn(self, address: ReplyAddress, number: int, received: Received | None) -> Left:
-        """Run a message whose turn it is, if it can be, and end its turn; return what follows."""
+    def _run_turn(self, address: ReplyAddress, number: int, received: Received | None) -> Parked | None:
+        """Run a message whose turn it is, if it can be, and end its turn; return what is to be run here after it."""
         again = None
         with _leases.hold(self._layer, address, number):
             if received is not None and self._run(received):
@@ -133,9 +124,9 @@ class Turns:
         except LayerUnavailable as error:
             # the lease runs out, and then the connection goes on
             self._tell("leave", f"the messages of a connection have to wait: {error}")
-            return Left()
+            return None
         self._counts.update(hand_on(self._layer, left.handed, self._take))
-        return left
+        return left.taken
 
     def _take(self, channel: str, item: bytes) -> bool:
         if channel in self._channels:

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -159,15 +159,33 @@ async def send_all(socket: ClientConnection, texts: list[str], client: Client, p
             await sending
 
 
-async def many(site: OrderedSite, path: str, sockets: int, texts: list[str], patience: float = 30) -> list[Client]:
-    """Let many clients send the same texts at the same time; each socket is named by its number."""
+async def many(
+    site: OrderedSite,
+    path: str,
+    sockets: int,
+    texts: list[str],
+    patience: float = 30,
+    before_close: Callable[[], None] = lambda: None,
+) -> list[Client]:
+    """Let many clients send the same texts at the same time, and close when all are done.
+
+    Args:
+        site: where to.
+        path: of the sockets; each is named by its number.
+        sockets: how many.
+        texts: what each sends.
+        patience: seconds after which a client expects nothing more.
+        before_close: called when all are done.
+    """
     clients = [Client() for _ in range(sockets)]
-    all_open = asyncio.Barrier(sockets)
+    all_open, all_done = asyncio.Barrier(sockets), asyncio.Barrier(sockets)
 
     async def one(number: int) -> None:
         async with site.open(f"/{path}/{number}/") as socket:
             await all_open.wait()
             await send_all(socket, texts, clients[number], patience)
+            if not await all_done.wait():
+                before_close()
 
     async with asyncio.TaskGroup() as group:
         for number in range(sockets):

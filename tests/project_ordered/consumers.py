@@ -136,6 +136,7 @@ def socket_routes(path: str, *consumers: Any) -> list[Any]:
 routing = [
     *socket_routes("strict", connect, receive, disconnect),
     *socket_routes("bare", bare_connect, late_receive, disconnect),
+    *socket_routes("bare-end", connect, receive, bare_connect),
     *socket_routes("slight", slight_connect, slight_receive, slight_disconnect),
     route_class(Strict, path=r"^/class-strict/(?P<name>[\w-]+)/$"),
     route_class(Slight, path=r"^/class-slight/(?P<name>[\w-]+)/$"),

@@ -10,7 +10,8 @@ ARGV   1 prefix
        5 groups that one call clears at most
 Reads  nodes, node:<node>, node:<node>:groups, node:<node>:channels
 Writes nodes, node:<node>, node:<node>:channels, node:<node>:groups, inbox:<node>, inbox:<node>:bytes, group:<name>,
-       group:<name>:<node>, tomb:<node>; and fingerprint when the last node ends
+       group:<name>:<node>, tomb:<node>; and fingerprint when the last node ends; order:<token> and parked:<token> of
+       its connections end after 2 minutes
 Gives  {node, 1 if groups are left, token, path, token, path, …}, or 0 where no node is dead
 Twin   core/reply_state.py, clear and reap
 ]]
@@ -34,6 +35,13 @@ end
 
 local key, inbox = prefix .. 'node:' .. node, prefix .. 'inbox:' .. node
 local result = redis.call('HGETALL', key .. ':channels')
+for i = 1, #result, 2 do
+  local left = redis.call('PTTL', prefix .. 'order:' .. result[i])
+  if left > 120000 then
+    redis.call('PEXPIRE', prefix .. 'order:' .. result[i], 120000)
+    redis.call('PEXPIRE', prefix .. 'parked:' .. result[i], 120000)
+  end
+end
 -- first, since a Redis that is out of memory does not refuse it, and then refuses none of the others
 redis.call('UNLINK', key, key .. ':channels', inbox, inbox .. ':bytes', prefix .. 'tomb:' .. node)
 if died then

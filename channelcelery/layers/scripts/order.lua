@@ -18,7 +18,7 @@ Writes order:<token> (hash: n number that runs or is next, r it runs, e it is th
        a n was handed on twice, b bytes parked), parked:<token> (hash: number -> channel, space, item), ordering (sorted
        set: token, by the millisecond at which it waits for too long)
 Gives  enter: {"run", "free", "parked", "late" or "full"}, then number, channel and item of what is to be run instead
-       leave: {how many are the caller's to run, number, channel and item, …}, the others are to be put back
+       leave: {1 if what follows is the caller's to run and not to hand on, number, channel and item, …}
        renew: how many were still running
        sweep: {messages that gave no more sign of life, messages that never came, number, channel and item, …}
 Twin   core/order_state.py
@@ -91,27 +91,22 @@ local function finish(order)
   redis.call('PEXPIRE', order.key, over_expiry)
 end
 
-local function release(order, room, channels)
+-- of slight order: what waited may run now, at the same time
+local function release(order, handed)
   local parked = redis.call('HGETALL', order.parked)
-  local numbers, values, taken, handed = {}, {}, {}, {}
+  local numbers, values = {}, {}
   for i = 1, #parked, 2 do
     numbers[#numbers + 1] = parked[i]
     values[parked[i]] = parked[i + 1]
   end
   table.sort(numbers, function(one, other) return tonumber(one) < tonumber(other) end)
+  for _, number in ipairs(numbers) do
+    handed[#handed + 1] = number
+    handed[#handed + 1] = values[number]
+  end
   redis.call('DEL', order.key, order.parked)
   redis.call('ZREM', index, order.token)
-  for _, number in ipairs(numbers) do
-    local channel = channel_of(values[number])
-    local fits = #taken < 2 * room and string.find(channels, ' ' .. channel .. ' ', 1, true)
-    local into = fits and taken or handed
-    into[#into + 1] = number
-    into[#into + 1] = values[number]
-    if fits and channel == last_channel then
-      finish(order)
-    end
-  end
-  return taken, handed
+  return handed
 end
 
 local function park(order, number, channel, item)
@@ -203,16 +198,6 @@ local function enter(token, room, channels, number, channel, item, slight)
   return next_value and {verdict, next_number, next_value} or {verdict}
 end
 
-local function answer(count, ...)
-  local result = {count}
-  for _, list in ipairs({...}) do
-    for _, value in ipairs(list) do
-      result[#result + 1] = value
-    end
-  end
-  return result
-end
-
 local function leave(token, room, channels, number, channel, item)
   local order = load(token)
   room = tonumber(room)
@@ -227,8 +212,7 @@ local function leave(token, room, channels, number, channel, item)
     return {0, number, value}
   end
   if order.slight then
-    local taken, handed = release(order, room, channels)
-    return answer(#taken / 2, taken, handed)
+    return release(order, {0})
   end
   if order.ends then
     finish(order)
@@ -291,17 +275,14 @@ local function go_on(order, handed)
 end
 
 local function sweep(limit)
-  local handed, unfinished, missing = {}, 0, 0
+  local handed, unfinished, missing = {0, 0}, 0, 0
   for _, token in ipairs(redis.call('ZRANGEBYSCORE', index, '-inf', now, 'LIMIT', 0, limit)) do
     local order = load(token)
     if not order.known then
       redis.call('ZREM', index, token)
       redis.call('DEL', order.parked)
     elseif order.running and order.slight then
-      local _, released = release(order, 0, '')
-      for _, part in ipairs(released) do
-        handed[#handed + 1] = part
-      end
+      release(order, handed)
       unfinished = unfinished + 1
     elseif order.running and order.ends then
       finish(order)
@@ -311,7 +292,8 @@ local function sweep(limit)
       unfinished, missing = unfinished + lapsed, missing + never
     end
   end
-  return answer(unfinished, {missing}, handed)
+  handed[1], handed[2] = unfinished, missing
+  return handed
 end
 
 local arguments = {unpack(ARGV, 10)}

@@ -7,7 +7,8 @@ ARGV   1 prefix  2 node  3 "1": forget the connections that were known
        4 to 7 how many opened, closed, left, joined follow
        then for each: token, path | token | group, token | group, token
 Reads  node:<node>
-Writes node:<node>:channels, group:<name>, group:<name>:<node>, node:<node>:groups
+Writes node:<node>:channels, group:<name>, group:<name>:<node>, node:<node>:groups; order:<token> and parked:<token> of
+       what closed end after 2 minutes
 Gives  1, or 0 where the node is dead
 Twin   core/reply_state.py, record
 ]]
@@ -25,6 +26,15 @@ local function each(count, width, act)
   end
 end
 
+-- what is said of the order of its messages is not needed for long; most connections have none
+local function forget_order(token)
+  local left = redis.call('PTTL', prefix .. 'order:' .. token)
+  if left > 120000 then
+    redis.call('PEXPIRE', prefix .. 'order:' .. token, 120000)
+    redis.call('PEXPIRE', prefix .. 'parked:' .. token, 120000)
+  end
+end
+
 if ARGV[3] == '1' then
   redis.call('UNLINK', channels)
 end
@@ -33,6 +43,7 @@ each(ARGV[4], 2, alive == 1 and function(token, path)
 end)
 each(ARGV[5], 1, function(token)
   redis.call('HDEL', channels, token)
+  forget_order(token)
 end)
 each(ARGV[6], 2, function(group, token)
   local key = prefix .. 'group:' .. group
