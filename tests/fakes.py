@@ -12,6 +12,7 @@ from channelcelery.layers.base import Delivered, Orphan
 from channelcelery.layers.layer import ChannelLayer
 from channelcelery.layers.memory_delays import MemoryDelayStore
 from channelcelery.layers.memory_order import MemoryOrderStore
+from channelcelery.layers.memory_pieces import MemoryWorkerPieces
 from channelcelery.message import Message
 
 
@@ -107,8 +108,17 @@ class FakeLayer(ChannelLayer):
     def __init__(self, alias: str = "default", **config: Any) -> None:
         entry = {"BACKEND": "channelcelery.layers.InMemoryChannelLayer", "CONFIG": config}
         made = layer_config(alias, entry)
+        #: the interface processes that are alive
+        self.nodes = {"node"}
         super().__init__(
-            made, FakeReplies(), FakePublisher(), MemoryDelayStore(1_000), MemoryOrderStore(made.order_stall), _no_inbox
+            made,
+            FakeReplies(),
+            FakePublisher(),
+            MemoryDelayStore(1_000),
+            MemoryOrderStore(made.order_stall),
+            MemoryWorkerPieces(made.expiry, lambda node: node in self.nodes),
+            _no_inbox,
+            _no_inbox,
         )
 
 

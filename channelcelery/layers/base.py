@@ -196,6 +196,20 @@ class WorkerPieces(Protocol):
             LayerUnavailable: Redis did not answer.
         """
 
+    def put_body(self, address: ReplyAddress, content: bytes) -> bool:
+        """Put a piece where the reader of a body takes it: a message that was sent to a body channel by hand.
+
+        Args:
+            address: the request's connection.
+            content: an encoded message of item 91.
+
+        Returns:
+            False if `MAX_PIECES` wait already: it was not put.
+
+        Raises:
+            LayerUnavailable: Redis did not answer.
+        """
+
     def take_credits(self, address: ReplyAddress, timeout: float) -> int:
         """Wait for leave to send more pieces of a response than the first `MAX_PIECES`.
 

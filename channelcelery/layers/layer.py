@@ -15,7 +15,15 @@ from channelcelery.core.envelope import decode_content, encode_content, encode_i
 from channelcelery.core.names import check_channel_name, check_group_name, is_reply_channel, reply_address
 from channelcelery.core.sends import ChannelSend, DelayedSend, GroupSend, ReplySend, Send
 from channelcelery.exceptions import BrokerUnavailable, ChannelFull, LayerUnavailable, MessageTooLarge
-from channelcelery.layers.base import DelayStore, Delivered, Inbox, Publisher, ReplyStore
+from channelcelery.layers.base import (
+    DelayStore,
+    Delivered,
+    Inbox,
+    InterfacePieces,
+    Publisher,
+    ReplyStore,
+    WorkerPieces,
+)
 from channelcelery.layers.classic import ClassicApi
 from channelcelery.layers.order import OrderStore
 
@@ -38,7 +46,9 @@ class ChannelLayer(ClassicApi):
         publisher: the half that holds normal channels.
         delays: where messages for either half wait until they are due.
         order: where the order of a connection's messages is kept.
+        pieces: where HTTP bodies travel that do not fit one message.
         make_inbox: makes the inbox of one interface process from a node's name.
+        make_pieces: makes that process's side of `pieces`, likewise.
     """
 
     ChannelFull = ChannelFull
@@ -52,7 +62,9 @@ class ChannelLayer(ClassicApi):
         publisher: Publisher,
         delays: DelayStore,
         order: OrderStore,
+        pieces: WorkerPieces,
         make_inbox: Callable[[str], Inbox],
+        make_pieces: Callable[[str], InterfacePieces],
     ) -> None:
         self.config = config
         self.alias = config.alias
@@ -60,7 +72,9 @@ class ChannelLayer(ClassicApi):
         self.publisher = publisher
         self.delays = delays
         self.order = order
+        self.pieces = pieces
         self.make_inbox = make_inbox
+        self.make_pieces = make_pieces
         self.dropped: Counter[str] = Counter()
         self.sent: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
@@ -278,3 +292,4 @@ class ChannelLayer(ClassicApi):
         self.replies.close()
         self.delays.close()
         self.order.close()
+        self.pieces.close()

@@ -21,6 +21,7 @@ from channelcelery.layers.base import Beat, Delivered, Orphan
 from channelcelery.layers.layer import ChannelLayer
 from channelcelery.layers.memory_delays import MemoryDelayStore
 from channelcelery.layers.memory_order import MemoryOrderStore
+from channelcelery.layers.memory_pieces import MemoryInterfacePieces, MemoryWorkerPieces
 
 __all__ = ["InMemoryChannelLayer", "MemoryInbox", "MemoryReplyStore"]
 
@@ -102,6 +103,11 @@ class MemoryReplyStore:
 
     def close(self) -> None:
         """Do nothing: there are no connections."""
+
+    def is_alive(self, node: str) -> bool:
+        """Tell whether an interface process gave a sign of life in time."""
+        with self.lock:
+            return self.state.is_alive(node, time.monotonic())
 
     # for the inboxes
 
@@ -217,4 +223,14 @@ class InMemoryChannelLayer(ChannelLayer):
         delays = MemoryDelayStore(config.delay_capacity)
         order = MemoryOrderStore(config.order_stall)
         publisher = KombuPublisher(config)
-        super().__init__(config, store, publisher, delays, order, lambda node: MemoryInbox(store, node, order.forget))
+        pieces = MemoryWorkerPieces(config.expiry, store.is_alive)
+        super().__init__(
+            config,
+            store,
+            publisher,
+            delays,
+            order,
+            pieces,
+            lambda node: MemoryInbox(store, node, order.forget),
+            lambda node: MemoryInterfacePieces(pieces),
+        )

@@ -6,6 +6,7 @@ from channelcelery.layers.layer import ChannelLayer
 from channelcelery.layers.redis_delays import RedisDelayStore
 from channelcelery.layers.redis_inbox import RedisInbox
 from channelcelery.layers.redis_order import RedisOrderStore
+from channelcelery.layers.redis_pieces import RedisInterfacePieces, RedisWorkerPieces
 from channelcelery.layers.redis_store import RedisReplyStore
 
 __all__ = ["RedisChannelLayer"]
@@ -26,5 +27,7 @@ class RedisChannelLayer(ChannelLayer):
             KombuPublisher(config),
             RedisDelayStore(config),
             RedisOrderStore(config),
+            RedisWorkerPieces(config),
             lambda node: RedisInbox(config, node, lambda: store.fingerprint),
+            lambda node: RedisInterfacePieces(config, node),
         )
