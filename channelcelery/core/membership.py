@@ -2,17 +2,21 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import takewhile
 
 __all__ = ["Changes", "Memberships"]
+
+#: Groups that one call of `Memberships.expired` looks at, about a millisecond's.
+_LOOKED_AT = 2_000
 
 
 class Memberships:
     """The groups of each connection and the connections of each group; neither side keeps empty ones."""
 
-    __slots__ = ("_groups", "_members")
+    __slots__ = ("_groups", "_members", "_unseen")
 
     def __init__(self) -> None:
+        # groups that `expired` has not looked at yet in this round
+        self._unseen: list[str] = []
         self._groups: dict[str, set[str]] = {}
         # when each was added, the one that was not for the longest time first
         self._members: dict[str, dict[str, float]] = {}
@@ -44,16 +48,24 @@ class Memberships:
     def expired(self, before: float, limit: int) -> list[tuple[str, str]]:
         """Return (group, token) memberships that were last renewed before a time; they end when someone ends them.
 
+        A call looks at some of very many groups and the next one at those after them, so that none takes long.
+
         Args:
             before: a monotonic time in seconds.
-            limit: how many at most.
+            limit: how many are returned at most.
         """
         found: list[tuple[str, str]] = []
-        for group, members in self._members.items():
-            found += ((group, token) for token, _ in takewhile(lambda pair: pair[1] < before, members.items()))
-            if len(found) >= limit:
+        if not self._unseen:
+            self._unseen = list(self._members)
+        for _ in range(min(_LOOKED_AT, len(self._unseen))):
+            group = self._unseen.pop()
+            for token, renewed in self._members.get(group, {}).items():
+                if renewed >= before or len(found) == limit:
+                    break
+                found.append((group, token))
+            if len(found) == limit:
                 break
-        return found[:limit]
+        return found
 
     def remove(self, token: str) -> tuple[str, ...]:
         """End every membership of a connection and return the groups it was in."""

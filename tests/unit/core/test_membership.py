@@ -1,8 +1,10 @@
 """Which connection is in which group, and what Redis has yet to be told."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from channelcelery.core import membership
 from channelcelery.core.membership import Changes, Memberships
 
 names = st.sampled_from("abc")
@@ -39,7 +41,24 @@ def test_what_was_not_renewed_ends() -> None:
     assert memberships.expired(2, 10) == [("g", "b")]
     assert memberships.expired(float("-inf"), 10) == []
     assert sorted(memberships.expired(10, 10)) == [("g", "a"), ("g", "b"), ("g", "c"), ("h", "b")]
-    assert len(memberships.expired(10, 2)) == 2
+
+
+@given(st.integers(0, 60), st.integers(1, 70))
+def test_what_is_too_old_is_found_in_some_calls(count: int, limit: int) -> None:
+    """Item 58: given many groups, expect each call to look at some of them, and all to be found in the end."""
+    memberships, found = Memberships(), set()
+    for number in range(count):
+        memberships.join(f"g{number % 30}", f"t{number}", number)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(membership, "_LOOKED_AT", 7)
+        for _ in range(200):
+            some = memberships.expired(count, limit)
+            assert len(some) <= limit
+            found.update(some)
+            for group, token in some:
+                memberships.leave(group, token)
+    assert len(found) == count
+    assert memberships.snapshot() == {}
 
 
 def test_clear_forgets_everything() -> None:
