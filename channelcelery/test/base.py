@@ -133,6 +133,8 @@ class Client:
 
     def __init__(self, alias: str = DEFAULT_CHANNEL_LAYER) -> None:
         self.alias = alias
+        #: how many consumers ran
+        self.ran = 0
         self.reply_channel = ReplyAddress(NODE, secrets.token_hex(16)).channel()
 
     @property
@@ -194,6 +196,7 @@ class Client:
         with collect_sends() as collected:
             # Django's connections stay open, unlike in a worker: the test's transaction is on them (item 218)
             consumer_started.send(sender=type(self), environ={})
+            self.ran += 1
             try:
                 return finish(consumer(message, **kwargs))
             except ChannelSocketException as error:

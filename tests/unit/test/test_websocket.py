@@ -15,7 +15,7 @@ from channelcelery.exceptions import ChannelSocketException
 from channelcelery.generic.websockets import JsonWebsocketConsumer
 from channelcelery.message import Message
 from channelcelery.security.websockets import allowed_hosts_only
-from channelcelery.sessions import channel_session, http_session
+from channelcelery.sessions import channel_session, enforce_ordering, http_session
 from channelcelery.test import ChannelTestCase, HttpClient, WSClient, apply_routes
 
 MEMORY = "channelcelery.layers.InMemoryChannelLayer"
@@ -177,6 +177,18 @@ class TestAcceptance(ChannelTestCase):
             self._pre_setup()
         with pytest.raises(AssertionError, match="Connection rejected: None"):
             self.connect()
+
+    def test_nothing_that_did_not_run_accepts(self) -> None:
+        client = WSClient()
+        with pytest.raises(AssertionError, match="Connection rejected: None"):
+            client.send_and_consume("websocket.connect", fail_on_none=False)
+        with apply_routes(route("websocket.connect", enforce_ordering(accept))):
+            client.send("websocket.connect", {"order": 1})
+            client.send("websocket.connect", {"order": 0})
+            with pytest.raises(AssertionError, match="Connection rejected: None"):
+                client.consume("websocket.connect")
+            client.consume("websocket.connect")
+            client.consume("websocket.connect")
 
     def test_only_connect_is_checked(self) -> None:
         client = WSClient()
