@@ -1,7 +1,8 @@
 """What the commands have in common: values of options, and settings that do not fit."""
 
 from argparse import ArgumentTypeError
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from ipaddress import ip_network
 from typing import Any, TypeVar
 
@@ -10,7 +11,17 @@ from django.core.management.base import CommandError
 from channelcelery.conf import LayerConfig
 from channelcelery.exceptions import InvalidChannelLayerError
 
-__all__ = ["addresses", "changes", "count", "descriptor", "port", "root_path", "seconds", "shared_layer"]
+__all__ = [
+    "addresses",
+    "changes",
+    "command_errors",
+    "count",
+    "descriptor",
+    "port",
+    "root_path",
+    "seconds",
+    "shared_layer",
+]
 
 Number = TypeVar("Number", int, float)
 
@@ -98,11 +109,18 @@ def shared_layer(alias: str, command: str) -> LayerConfig:
     from channelcelery.broker.connection import require_shared
     from channelcelery.layers import channel_layers
 
-    try:
+    with command_errors():
         config = channel_layers.config(alias)
         require_shared(config, command)
-    except KeyError as error:  # its own text would be quoted
-        raise CommandError(error.args[0]) from error
-    except InvalidChannelLayerError as error:
-        raise CommandError(str(error)) from error
     return config
+
+
+@contextmanager
+def command_errors() -> Iterator[None]:
+    """Say what is wrong with settings or files as Django's commands do: in a sentence and without a traceback."""
+    try:
+        yield
+    except KeyError as error:  # an alias that does not exist; its own text would be quoted
+        raise CommandError(error.args[0]) from error
+    except (InvalidChannelLayerError, OSError) as error:
+        raise CommandError(str(error)) from error

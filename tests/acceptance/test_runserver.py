@@ -166,6 +166,7 @@ def test_detailed_log(shop: Shop) -> None:
     ("options", "says"),
     [
         (["--websocket_handshake_timeout", "soon"], "write seconds, a number above 0, not 'soon'"),
+        (["--layer", "other"], "CHANNEL_LAYERS has no 'other'"),
         (["--noworker"], "could not reach any other process"),
     ],
 )

@@ -9,8 +9,7 @@ from kombu.utils.url import maybe_sanitize_url
 
 from channelcelery.checks import LAYERS_TAG
 from channelcelery.conf import DEFAULT_CHANNEL_LAYER
-from channelcelery.exceptions import InvalidChannelLayerError
-from channelcelery.management.options import addresses, changes, descriptor, port, root_path, seconds
+from channelcelery.management.options import addresses, changes, command_errors, descriptor, port, root_path, seconds
 
 __all__ = ["Command"]
 
@@ -65,14 +64,10 @@ class Command(BaseCommand):
             subprotocols=options["subprotocols"],
             root_path=options["root_path"] or settings.FORCE_SCRIPT_NAME or "",
         )
-        try:
+        with command_errors():
             config = application.check()
             if options["access_log"]:
                 show_requests(None if options["access_log"] == "-" else options["access_log"])
-        except (InvalidChannelLayerError, OSError) as error:
-            raise CommandError(str(error)) from error
-        except KeyError as error:  # its own text would be quoted
-            raise CommandError(error.args[0]) from error
         binding = Binding(options["host"], options["port"], options["uds"], options["fd"])
         hosts = ", ".join(maybe_sanitize_url(url) for url in config.hosts)
         access_log, proxies = options["access_log"] is not None, _proxies(options)

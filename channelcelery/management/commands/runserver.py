@@ -14,12 +14,11 @@ from django.core.management.base import CommandError, CommandParser
 from django.core.management.commands.runserver import Command as DjangoCommand
 from django.utils import autoreload
 
-from channelcelery.exceptions import InvalidChannelLayerError
 from channelcelery.interface.access_log import show_requests_as_django
 from channelcelery.interface.app import InterfaceApplication
 from channelcelery.interface.server import Binding, make_server, serve, show_log
 from channelcelery.layers import DEFAULT_CHANNEL_LAYER, channel_layers
-from channelcelery.management.options import changes, seconds, shared_layer
+from channelcelery.management.options import changes, command_errors, seconds, shared_layer
 from channelcelery.worker.embedded import EmbeddedWorker
 
 __all__ = ["Command"]
@@ -55,7 +54,8 @@ class Command(DjangoCommand):
         return StaticFilesHandler(handler) if _has_static(options) else handler
 
     def inner_run(self, *args: Any, **options: Any) -> None:
-        if options["noasgi"] or options["layer"] not in channel_layers:
+        alias = options["layer"]
+        if options["noasgi"] or (alias == DEFAULT_CHANNEL_LAYER and alias not in channel_layers):
             super().inner_run(*args, **options)
             return
         autoreload.raise_last_exception()
@@ -65,7 +65,7 @@ class Command(DjangoCommand):
             show_requests_as_django()
 
         show()
-        alias, binding = options["layer"], Binding(self.addr, int(self.port))
+        binding = Binding(self.addr, int(self.port))
         worker = None if options["noworker"] else EmbeddedWorker(4 if options["use_threading"] else 1, show)
         self._preflight(worker is None, options)
         server = self._server(binding, options)
@@ -103,10 +103,8 @@ class Command(DjangoCommand):
             root_path=settings.FORCE_SCRIPT_NAME or "",  # item 47
             static=False,  # which is decided here, as staticfiles' own command does
         )
-        try:
+        with command_errors():
             config = application.check()
-        except InvalidChannelLayerError as error:
-            raise CommandError(str(error)) from error
         served: Any = application
         if _has_static(options):
             served = ASGIStaticFilesHandler(served)
