@@ -6,6 +6,8 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 from kombu import Connection
@@ -117,6 +119,17 @@ def test_sockets_without_a_worker(shop: Shop, option: str) -> None:
             open_socket(shop, "/echo/")
         assert caught.value.response.status_code == 403
         process.wait_for_output(r"no consumer answered the handshake of '/echo/' within 0\.5 s")
+
+
+def test_requests_without_a_worker(shop: Shop) -> None:
+    """Items 110 and 226: 503, after a time that an option says (item 225)."""
+    with shop.interface("-t", "0.5"):
+        began = time.monotonic()
+        with pytest.raises(HTTPError) as caught:
+            urlopen(f"{shop.url}/late/", timeout=10)  # noqa: S310 - our own address
+        with caught.value as answer:
+            assert answer.code == 503
+        assert 0.5 <= time.monotonic() - began < 5
 
 
 @redis_only

@@ -2,6 +2,7 @@
 
 import re
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -110,6 +111,15 @@ def test_how_long_a_handshake_may_wait(shop: Shop, option: str) -> None:
     with shop.demo(option, "0.5") as process:
         assert handshake(shop, "/slow/") == 403
         process.wait_for_output(r"no consumer answered the handshake of '/slow/' within 0\.5 s")
+
+
+@pytest.mark.parametrize("option", ["--http_timeout", "--http-timeout"])
+def test_how_long_a_request_may_wait(shop: Shop, option: str) -> None:
+    """Item 220, and 110: a minute, unless an option says otherwise; then 503."""
+    with shop.demo(option, "0.5"):
+        began = time.monotonic()
+        assert get(shop, "/late/")[0] == 503
+        assert 0.5 <= time.monotonic() - began < 1.9
 
 
 def test_the_site_may_be_mounted_elsewhere(shop: Shop) -> None:
