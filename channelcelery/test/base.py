@@ -152,7 +152,7 @@ class Client:
 
     def get_consumer_by_channel(self, channel: str) -> Callable[..., Any] | None:
         """Return the consumer of a channel's messages that have nothing to filter by, or None."""
-        found = self.channel_layer.router.match(Message({"text": ""}, channel, self.channel_layer))
+        found = self.channel_layer.match(Message({"text": ""}, channel, self.channel_layer))
         return None if found is None else found[0]
 
     def send(self, to: str, content: dict[str, Any] = _NOTHING) -> None:
@@ -182,7 +182,7 @@ class Client:
             ChannelFull: what the consumer sent found no room.
         """
         message = self.get_next_message(channel)
-        found = None if message is None else self.channel_layer.router.match(message)
+        found = None if message is None else self.channel_layer.match(message)
         if message is not None and found is not None:
             layer = self.channel_layer
             return layer.turns.run(layer, message, found[0], partial(self._run, message, *found))

@@ -14,7 +14,9 @@ from channelcelery.core.names import check_channel_name, is_reply_channel, reply
 from channelcelery.exceptions import ChannelFull, InvalidName
 from channelcelery.layers import channel_layers
 from channelcelery.layers.memory import InMemoryChannelLayer, MemoryReplyStore
-from channelcelery.routing import Router, make_router, replaced_router
+from channelcelery.message import Message
+from channelcelery.routes import Match
+from channelcelery.routing import Router, get_router, make_router, replaced_router
 from channelcelery.test.turns import Turns
 
 __all__ = ["NODE", "Queues", "ReadableLayer", "make_readable_layer"]
@@ -111,6 +113,16 @@ class ReadableLayer(InMemoryChannelLayer):
         if self._router is None:
             self._router = make_router(self.alias)
         return self._router
+
+    def match(self, message: Message) -> Match | None:
+        """Return the consumer of a message and its keyword arguments, or None.
+
+        Requests that no route is for go to the views, as in a worker, unless `apply_routes` says who gets what.
+        """
+        found = self.router.match(message)
+        if found is None and message.channel.name.startswith("http.") and replaced_router(self.alias) is None:
+            return get_router(self.alias).match(message)
+        return found
 
     def next_item(self, channel: str) -> Item | None:
         """Return the next message of a normal channel, delayed ones that are due included; expired ones are dropped."""

@@ -2,6 +2,7 @@
 
 import unittest
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -22,6 +23,7 @@ from channelcelery.exceptions import (
 from channelcelery.generic import BaseConsumer
 from channelcelery.layers.memory import InMemoryChannelLayer
 from channelcelery.message import Message
+from channelcelery.routing import Router
 from channelcelery.signals import consumer_finished, consumer_started
 from channelcelery.test import ChannelTestCase, Client, TransactionChannelTestCase, apply_routes
 from channelcelery.test.layer import ReadableLayer
@@ -406,6 +408,15 @@ class TestHttp(ChannelTestCase):
             client.send_and_consume("http.request", {"method": "GET", "path": "/"})
         assert client.receive() == {"status": 200, "content": b"GET", "more_content": True}
         assert client.receive() == {"content": b"", "more_content": False}
+
+    def test_the_views_get_what_no_route_is_for(self) -> None:
+        """Item 75: as in a worker, but not where `apply_routes` says who gets what."""
+        views = Router([route("http.request", answer)])
+        client = Client()
+        with patch("channelcelery.test.layer.get_router", return_value=views):
+            assert client.send_and_consume("http.request", {"path": "/"}) == "returned"
+            with apply_routes([]), pytest.raises(AssertionError, match="find consumer"):
+                client.send_and_consume("http.request", {"path": "/"})
 
 
 class TestGroups(ChannelTestCase):
