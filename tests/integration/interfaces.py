@@ -47,7 +47,7 @@ class StandIn:
         if self._connection is None:
             self._connection = Connection(self.broker)
         got = self._got.setdefault(channel, [])
-        queue = f"{self.prefix}websocket.{channel}"
+        queue = f"{self.prefix}{channel if '.' in channel else f'websocket.{channel}'}"
         amqp_channel = self._connection.default_channel
         amqp_channel.queue_declare(queue=queue, durable=True, auto_delete=False, exclusive=False)
         while (message := amqp_channel.basic_get(queue, no_ack=True)) is not None:
@@ -56,8 +56,8 @@ class StandIn:
         return got
 
     def next(self, channel: str, timeout: float = 5.0) -> dict[str, Any]:
-        """Return the next message of a websocket channel."""
-        got = wait_until(lambda: self._take(channel), timeout=timeout, what=f"a websocket.{channel}", interval=0.005)
+        """Return the next message of a channel; one without a dot is a websocket channel."""
+        got = wait_until(lambda: self._take(channel), timeout=timeout, what=f"a message on {channel}", interval=0.005)
         return got.pop(0)
 
     def waiting(self, channel: str) -> list[dict[str, Any]]:
@@ -168,7 +168,7 @@ class Connecting:
 
 @contextlib.contextmanager
 def running(
-    settings: Any, *, backend: str = "InMemory", broker: str = "memory://", **config: Any
+    settings: Any, *, backend: str = "InMemory", broker: str = "memory://", routing: Any = None, **config: Any
 ) -> Iterator[Interface]:
     """Run an interface for the length of a `with` block.
 
@@ -176,10 +176,11 @@ def running(
         settings: pytest-django's fixture.
         backend: "InMemory" or "Redis".
         broker: URL of the broker, the one that the settings name.
+        routing: the layer's ROUTING.
         config: the layer's CONFIG.
     """
     config = {"http": "off", "prefix": next(_prefixes), **config}
-    entry = {"BACKEND": f"channelcelery.layers.{backend}ChannelLayer", "CONFIG": config}
+    entry = {"BACKEND": f"channelcelery.layers.{backend}ChannelLayer", "CONFIG": config, "ROUTING": routing}
     settings.CHANNEL_LAYERS = {"default": entry}
     former = channel_layers.set("default", None)
     parsed: LayerConfig = layer_config("default", entry)

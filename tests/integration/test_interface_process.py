@@ -21,6 +21,7 @@ from websockets.sync.client import ClientConnection, connect, unix_connect
 from channelcelery.conf import layer_config
 from channelcelery.layers.redis import RedisChannelLayer
 from tests.integration.interfaces import StandIn
+from tests.integration.wire import Wire
 from tests.integration.workers import ROOT, WorkerSetup
 from tests.servers import Process, RedisServer, free_port, wait_until
 
@@ -281,7 +282,7 @@ INSTALLED_APPS = ["channelcelery", "site_under_test"]
 CELERY_BROKER_URL = os.environ["CELERY_BROKER_URL"]
 CHANNEL_LAYERS = {"default": {
     "BACKEND": "channelcelery.layers.RedisChannelLayer",
-    "CONFIG": {"hosts": [os.environ["CHANNEL_LAYER_URL"]], "http": "off", "connect_timeout": 0.5},
+    "CONFIG": {"hosts": [os.environ["CHANNEL_LAYER_URL"]], "http": os.environ["HTTP"], "connect_timeout": 0.5},
     "ROUTING": "site_under_test.routing.channel_routing",
 }}
 """,
@@ -298,7 +299,8 @@ atexit.register(tell)
 
 
 @redis_only
-def test_it_imports_no_routing_consumer_or_view(quick: WorkerSetup, tmp_path: Path) -> None:
+@pytest.mark.parametrize("http", ["off", "worker"])
+def test_it_imports_no_routing_consumer_or_view(quick: WorkerSetup, tmp_path: Path, http: str) -> None:
     """Item 11."""
     for name, text in SITE.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -309,10 +311,16 @@ def test_it_imports_no_routing_consumer_or_view(quick: WorkerSetup, tmp_path: Pa
         "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}",
         "MODULES": str(modules),
         "TRIPWIRE": str(tripwire),
+        "HTTP": http,
     }
     with interface(quick, cwd=tmp_path) as it:
         wait_until_ready(it.port)
         assert it.worker.next("connect")["path"] == "/"
+        with Wire(it.port) as client:
+            client.request()
+            if http == "worker":
+                it.worker.reply(it.worker.next("http.request"), status=200)
+            assert client.response()[0] == (200 if http == "worker" else 404)
         it.process.terminate()
         assert it.process.wait() == 0
     assert not tripwire.exists(), tripwire.read_text()
