@@ -74,7 +74,8 @@ class Session:
         self._answered: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[Any] | None = None
-        self._old_at = time.monotonic() + around.config.connection_lifetime
+        # up to a tenth earlier, so that sockets that came together, as after a restart, do not come back together
+        self._old_at = time.monotonic() + around.config.connection_lifetime * (1 - secrets.randbelow(100) / 1_000)
         self._expired = self._quiet = self._suspect = False
 
     def begin(self, content: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+import time
 from typing import Any
 
 import pytest
@@ -687,6 +688,16 @@ def test_a_connection_that_is_too_old_is_closed_by_the_sweep() -> None:
         await waiting
 
     run(main)
+
+
+def test_connections_that_came_together_do_not_end_together() -> None:
+    """Given 200 made in one moment, expect their ends within the last tenth of the time, and apart."""
+    world = World(connection_lifetime=1_000)
+    begun = time.monotonic()
+    ends = [Session(world.around, "/", None, FakeServer().send)._old_at - begun for _ in range(200)]
+    assert min(ends) > 900
+    assert max(ends) < 1_005
+    assert len({round(end) for end in ends}) > 20
 
 
 def test_close_by_this_process() -> None:
