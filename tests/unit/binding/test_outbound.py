@@ -7,7 +7,7 @@ import pickle
 import uuid
 import weakref
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from django.contrib.auth.models import User
@@ -16,6 +16,7 @@ from django.db.models.signals import post_save
 
 from channelcelery.binding.websockets import WebsocketBinding, WebsocketBindingWithMembers
 from channelcelery.channel import collect_sends
+from channelcelery.exceptions import LayerUnavailable
 from channelcelery.layers import channel_layers
 from tests.fakes import FakeLayer
 from tests.unit.binding.warehouse.models import Box, Number
@@ -248,6 +249,18 @@ class TestWhen:
             Number.objects.create(name="a")
         assert sent(layer) == []
         assert [(to.alias, send.group) for to, send in collected.sends] == [("default", "all")]  # type: ignore[union-attr]
+
+    def test_given_a_layer_that_is_away_expect_save_to_raise_and_the_row_kept(
+        self, layer: FakeLayer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def deliver(sends: Any) -> NoReturn:
+            raise LayerUnavailable("it is away")
+
+        monkeypatch.setattr(layer.replies, "deliver", deliver)
+        bind()
+        with pytest.raises(LayerUnavailable):
+            Number.objects.create(name="a")
+        assert Number.objects.get().name == "a"
 
     def test_given_a_layer_of_its_own_expect_the_groups_there(self, layer: FakeLayer) -> None:
         """Defect 22."""
