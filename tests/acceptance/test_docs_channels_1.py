@@ -9,6 +9,7 @@ from websockets.sync.client import connect
 
 from tests.acceptance.pages import ROOT, Project, commands
 from tests.acceptance.sites import open_socket, program
+from tests.acceptance.test_docs_examples import RUN_DOCTEST
 from tests.acceptance.test_docs_sessions import LOGIN, SETTINGS
 from tests.processes import LOOPBACK, Process, free_port, is_listening, wait_until
 
@@ -51,3 +52,12 @@ def test_the_example(project: Project, redis_url: str, broker_url: str) -> None:
             for client, said in ((first, "ann: hello"), (second, "somebody: hello")):
                 client.send("hello")
                 assert [first.recv(10), second.recv(10)] == [said] * 2
+
+
+def test_what_the_page_shows_in_the_interpreter(
+    project: Project, redis_url: str, broker_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Items 45, 49 and 50."""
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    monkeypatch.setenv("BROKER_URL", broker_url)
+    project.run("-c", RUN_DOCTEST, str(PAGE))
