@@ -10,16 +10,18 @@ from typing import Any
 from channelcelery.conf import LayerConfig
 from channelcelery.core.envelope import Item, decode_item
 from channelcelery.core.inbox import Entry, GroupEntry, JoinEntry, LeaveEntry, RepliesEntry, decode_entry
-from channelcelery.core.names import check_channel_name, is_reply_channel, reply_address
+from channelcelery.core.names import ReplyAddress, check_channel_name, is_reply_channel, reply_address
 from channelcelery.exceptions import ChannelFull, InvalidName
 from channelcelery.layers import channel_layers
+from channelcelery.layers.base import MAX_PIECES
 from channelcelery.layers.memory import InMemoryChannelLayer, MemoryReplyStore
+from channelcelery.layers.memory_pieces import MemoryWorkerPieces
 from channelcelery.message import Message
 from channelcelery.routes import Match
 from channelcelery.routing import Router, get_router, make_router, replaced_router
 from channelcelery.test.turns import Turns
 
-__all__ = ["NODE", "Queues", "ReadableLayer", "make_readable_layer"]
+__all__ = ["NODE", "Queues", "ReadAtOnce", "ReadableLayer", "make_readable_layer"]
 
 #: The interface process whose connections the clients of a test are.
 NODE = "test-client"
@@ -75,6 +77,14 @@ class Queues:
         """Do nothing: there is no connection."""
 
 
+class ReadAtOnce(MemoryWorkerPieces):
+    """The pieces of HTTP bodies where a test reads responses when their consumer has ended, and so holds up none."""
+
+    def take_credits(self, address: ReplyAddress, timeout: float) -> int:
+        """Give leave to send more, always; see `WorkerPieces.take_credits`."""
+        return MAX_PIECES
+
+
 class ReadableLayer(InMemoryChannelLayer):
     """A layer whose normal channels and replies a test reads; all else is the in-memory layer.
 
@@ -90,6 +100,7 @@ class ReadableLayer(InMemoryChannelLayer):
         super().__init__(config)
         self.queues = Queues(config)
         self.publisher = self.queues
+        self.pieces = ReadAtOnce(config.expiry, self.replies.is_alive)
         self.turns = Turns()
         self._members: dict[str, set[str]] = {}
         self._received: dict[str, deque[dict[str, Any]]] = {}
