@@ -89,7 +89,7 @@ def test_pings(working: Shop) -> None:
             assert silent.status() == 101
             began = time.monotonic()
             assert silent.close_code() == 1011
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < 10
 
 
 def speak_for(client: ClientConnection, seconds: float) -> None:
@@ -129,7 +129,7 @@ def test_requests_without_a_worker(shop: Shop) -> None:
             urlopen(f"{shop.url}/late/", timeout=10)  # noqa: S310 - our own address
         with caught.value as answer:
             assert answer.code == 503
-        assert 0.5 <= time.monotonic() - began < 5
+        assert 0.5 <= time.monotonic() - began < 10
 
 
 @redis_only
