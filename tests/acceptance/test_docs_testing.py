@@ -30,7 +30,7 @@ def run(project: Project, url: str, *command: str) -> str:
     """Run tests in the project with one Redis for everything; they must pass."""
     env = project.env(TEST_REDIS=url, TEST_BROKER=url)
     with Process([sys.executable, *command], cwd=project.directory, env=env, name="tests") as process:
-        assert process.wait(90) == 0, process.output()
+        assert process.wait(180) == 0, process.output()
         return process.output()
 
 

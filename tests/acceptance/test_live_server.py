@@ -73,7 +73,7 @@ class Suite:
     def run(self, *command: str, **more: str) -> tuple[int, str]:
         """Run Python on something to its end, and return its status and output."""
         with self.start(*command, **more) as process:
-            return process.wait(90), process.output()
+            return process.wait(180), process.output()
 
     def manage(self, *labels: str, **more: str) -> tuple[int, str]:
         """Run tests by Django."""
