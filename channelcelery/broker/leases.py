@@ -15,7 +15,7 @@ import redis
 
 from channelcelery.core.bursts import Bursts
 
-__all__ = ["Kept", "Patience", "keep"]
+__all__ = ["Kept", "keep"]
 
 logger = logging.getLogger("django.channels.broker")
 
@@ -30,35 +30,6 @@ class Kept(Protocol):
 
     def tend(self, now: float) -> None:
         """Renew, settle and sweep as far as that is due; `now` is a monotonic time in seconds."""
-
-
-class Patience:
-    """Tells when a process may take other workers for dead.
-
-    After Redis was away all leases may have lapsed although their workers live: these get the time to renew them.
-
-    Args:
-        lease: seconds; leases are renewed every third of it.
-    """
-
-    def __init__(self, lease: float) -> None:
-        self._lease = lease
-        self._since: float | None = None
-        self._last = float("-inf")
-
-    def over(self, now: float) -> bool:
-        """Tell whether Redis has answered for long enough."""
-        return self._since is not None and now - self._since >= self._lease * 2 / 3
-
-    def answered(self, now: float) -> None:
-        """Take note that Redis answered."""
-        if self._since is None or now - self._last > self._lease / 3:
-            self._since = now
-        self._last = now
-
-    def failed(self) -> None:
-        """Take note that Redis did not answer."""
-        self._since = None
 
 
 class _Keeper:

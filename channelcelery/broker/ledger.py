@@ -80,10 +80,6 @@ class Ledger:
         """Close the channel's connections; the next call opens one."""
         self._client.connection_pool.disconnect()
 
-    def ping(self) -> None:
-        """Ask whether Redis answers."""
-        self._client.ping()
-
     def settle(self, tags: Sequence[str]) -> None:
         """Forget messages that were acknowledged."""
         for chunk in _chunks(tags):
@@ -116,7 +112,7 @@ class Ledger:
             pipe.execute()
 
     def sweep(self, interval: float, visibility_timeout: float) -> int:
-        """Put back messages of dead workers, unless another process has just looked for them.
+        """Put back messages of dead workers, unless it is too soon; see `claim.lua`.
 
         Args:
             interval: seconds between two searches of all processes together.
@@ -125,7 +121,7 @@ class Ledger:
         Returns:
             How many.
         """
-        args = [max(1, int(interval * 1000)), _CLAIM, _SWEPT, visibility_timeout]
+        args = [interval, _CLAIM, _SWEPT, visibility_timeout, self.lease]
         claim, *found = self._claim(keys=[*self.keys, f"{self.unacked}_sweep"], args=args) or [b""]
         entries = list(zip(map(bytes_to_str, found[::2]), found[1::2], strict=True))[::-1]
         if not entries:

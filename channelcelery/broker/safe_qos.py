@@ -3,13 +3,12 @@
 import logging
 from collections import deque
 from collections.abc import Callable
-from time import monotonic
 from typing import Any
 
 from kombu.transport import redis
 from kombu.transport.virtual import QoS as VirtualQoS
 
-from channelcelery.broker.leases import Patience, keep
+from channelcelery.broker.leases import keep
 from channelcelery.broker.ledger import Ledger
 
 __all__ = ["SafeQoS"]
@@ -36,7 +35,6 @@ class SafeQoS(stock.QoS):  # type: ignore[misc]
         #: what the tags of the present pop begin with, and how many messages it may bring; "" and 0 when all are here
         self.coming = ("", 0)
         self.interval: float = amqp_channel.sweep_interval
-        self._patience = Patience(self.ledger.lease)
         self._visibility_timeout = float(amqp_channel.visibility_timeout)
         self._renewed = float("-inf")
         #: whether the channel is closed and its acknowledgements may be on their way
@@ -118,18 +116,10 @@ class SafeQoS(stock.QoS):  # type: ignore[misc]
             self.flush()
             self.ledger.close()
             return
-        try:
-            if now - self._renewed >= self.ledger.lease / 3:
-                self.ledger.renew(self._under_way())
-                self._renewed = now
-            if self._patience.over(monotonic()):
-                self.ledger.sweep(self.interval, self._visibility_timeout)
-            else:
-                self.ledger.ping()
-        except self._errors:
-            self._patience.failed()
-            raise
-        self._patience.answered(monotonic())
+        if now - self._renewed >= self.ledger.lease / 3:
+            self.ledger.renew(self._under_way())
+            self._renewed = now
+        self.ledger.sweep(self.interval, self._visibility_timeout)
 
     def _under_way(self) -> list[str]:
         prefix, count = self.coming

@@ -39,7 +39,7 @@ class Worker:
     got: list[Message] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        options = {"lease": 1.5, "sweep_interval": 0.1} | self.options
+        options = {"lease": 1.0, "sweep_interval": 0.1} | self.options
         self.connection = self.kind(self.url, transport_options=options)
         self.channel: Any = self.connection.channel()
         self.channel.basic_qos(0, self.prefetch, False)

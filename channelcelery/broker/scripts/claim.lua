@@ -3,19 +3,33 @@
 Finds messages whose worker is dead and claims them for a while, so that one process alone gives each of them back: those
 whose lease has lapsed, and those of workers with Kombu's own transport, which have no lease, after its visibility time-out.
 
+While Redis is away nobody can renew a lease, and afterwards all may have lapsed although their workers live: so nothing is
+claimed until some process or other has asked here without a gap for as long as all living workers need to renew theirs.
+
 KEYS   1 unacked  2 unacked_index  3 unacked_leases  4 unacked_sweep
-ARGV   1 milliseconds between two searches of all processes together  2 seconds of a claim  3 messages at most
-       4 seconds of the visibility time-out
+ARGV   1 seconds between two searches of all processes together  2 seconds of a claim  3 messages at most
+       4 seconds of the visibility time-out  5 seconds of a lease, which is renewed every third of it
 Reads  unacked
-Writes unacked_sweep (string: a search was made lately), unacked_leases; unacked_index where it is out of date
-Gives  {the end of the claim, tag, entry of unacked, tag, entry, …}, or nothing: another process has just searched
+Writes unacked_sweep (hash: since when there was no gap, when somebody asked last, when somebody searched last),
+       unacked_leases; unacked_index where it is out of date
+Gives  {the end of the claim, tag, entry of unacked, tag, entry, …}, or nothing: it is too soon for a search
 ]]
-local unacked, index, leases = KEYS[1], KEYS[2], KEYS[3]
-if not redis.call('SET', KEYS[4], '1', 'NX', 'PX', ARGV[1]) then
-  return {}
-end
+local unacked, index, leases, sweep = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local lease = tonumber(ARGV[5])
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000
+local stamp = string.format('%.6f', now)
+
+local state = redis.call('HMGET', sweep, 'since', 'asked', 'searched')
+local since = tonumber(state[1] or now)
+if now - (state[2] or 0) > lease / 2 then
+  since = now
+end
+redis.call('HSET', sweep, 'since', string.format('%.6f', since), 'asked', stamp)
+if now - since < lease * 2 / 3 or now - (state[3] or 0) < tonumber(ARGV[1]) then
+  return {}
+end
+redis.call('HSET', sweep, 'searched', stamp)
 -- a whole number, which no lease is: give_back.lua recognises it
 local claim = string.format('%d', math.floor(now) + ARGV[2])
 
@@ -32,7 +46,7 @@ local function add(tag)
   end
 end
 
-local lapsed = redis.call('ZRANGEBYSCORE', leases, '-inf', string.format('%.6f', now), 'LIMIT', 0, ARGV[3])
+local lapsed = redis.call('ZRANGEBYSCORE', leases, '-inf', stamp, 'LIMIT', 0, ARGV[3])
 for _, tag in ipairs(lapsed) do
   add(tag)
 end

@@ -1,0 +1,135 @@
+"""Plain Celery tasks on Redis with the safe transport: killed, restarted, longer than their lease.
+
+The numbers are small here; `KILLS=20` in the environment makes them those of the long form, and
+`KILLS_TRANSPORT=stock` shows what Kombu's own transport does.
+"""
+
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from tests.acceptance.kills import Workers, is_empty, kill_while_working
+from tests.processes import Process, wait_until
+from tests.servers import RedisServer
+
+KILLS = int(os.environ.get("KILLS", "3"))
+TRANSPORT = os.environ.get("KILLS_TRANSPORT", "safe")
+
+
+@pytest.fixture
+def workers(new_redis: Callable[..., RedisServer], tmp_path: Path) -> Iterator[Callable[..., Workers]]:
+    """Makes workers on a Redis of the test's own that writes each message to disk."""
+    made: list[Workers] = []
+
+    def make(server: RedisServer | None = None, **options: Any) -> Workers:
+        if server is None:
+            server = new_redis(appendonly=True)
+        made.append(Workers(server.url, tmp_path, **{"transport": TRANSPORT} | options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def _has_ended(process: Process) -> bool:
+    return process.returncode is not None
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_nothing_is_lost_when_workers_are_killed(workers: Callable[..., Workers], concurrency: int) -> None:
+    """Given tasks of 20 ms / If their worker's whole process group is killed again and again / Expect each to end."""
+    some = workers(arguments=("-c", str(concurrency)))
+    toll = kill_while_working(some, messages=60 * KILLS * concurrency, kills=KILLS, seed=concurrency)
+    print(toll)
+    assert toll.kills == KILLS, toll
+    assert toll.lost == [], toll
+    assert toll.extra_starts <= toll.kills * 2 * concurrency, toll
+    assert toll.slowest < 30, toll
+    wait_until(lambda: is_empty(some.url), what="an empty queue and record")
+
+
+def test_nothing_is_lost_or_repeated_when_workers_are_restarted(workers: Callable[..., Workers]) -> None:
+    """Given two workers and a stream of tasks / If each is restarted (SIGTERM) / Expect each task to run once."""
+    some, stop, sent = workers(multiplier=4, arguments=("-c", "2")), threading.Event(), []
+
+    def send() -> None:
+        while not stop.wait(0.005):
+            some.send("work", len(sent), 0.005)
+            sent.append(None)
+
+    running = [some.start(), some.start()]
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        for _ in range(KILLS):
+            process, seen = running.pop(0), len(some.lines())
+            wait_until(lambda seen=seen: len(some.lines()) > seen + 20, timeout=30, what="tasks to run")  # type: ignore[misc]
+            process.signal(signal.SIGTERM)
+            running.append(some.start())
+            wait_until(lambda process=process: _has_ended(process), timeout=30, what="the worker to end")  # type: ignore[misc]
+    finally:
+        stop.set()
+        thread.join()
+    wait_until(lambda: len(some.ends()) == len(sent), timeout=30, what="all tasks to end")
+    assert some.starts() == some.ends() == Counter(range(len(sent)))
+    wait_until(lambda: is_empty(some.url), what="an empty queue and record")
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
+def test_tasks_longer_than_their_lease_start_once(workers: Callable[..., Workers], pool: str) -> None:
+    """Given tasks of two leases / If two workers with this pool run them / Expect each to start once."""
+    some = workers(options={"lease": 1}, multiplier=2, arguments=("-c", "2", "-P", pool))
+    for number in range(4):
+        some.send("work", number, 2.2)
+    for _ in range(2):
+        some.start()
+    wait_until(lambda: len(some.ends()) == 4, timeout=40, what="all tasks to end")
+    assert some.starts() == some.ends() == Counter(range(4))
+    wait_until(lambda: is_empty(some.url), what="an empty queue and record")
+
+
+def test_a_task_that_kills_its_process_is_counted(workers: Callable[..., Workers]) -> None:
+    """Given a task that kills the process that runs it / If it comes back / Expect a count that rises each time."""
+    some = workers(arguments=("-c", "1"))
+    some.send("poison", 1)
+    some.send("work", 2, 0.01)
+    some.start()
+    wait_until(lambda: len(some.ends()) == 2, timeout=40, what="both tasks to end")
+    assert [line[2] for line in some.lines() if line[:2] == ["start", "1"]] == ["0", "1", "2", "3"]
+
+
+def test_workers_go_on_when_redis_was_killed(
+    workers: Callable[..., Workers], new_redis: Callable[..., RedisServer]
+) -> None:
+    """Given a worker / If Redis (appendfsync always) is killed under it / Expect it to go on, nothing lost, in 10 s."""
+    server = new_redis(appendonly=True)
+    with redis.Redis.from_url(server.url) as client:
+        client.config_set("appendfsync", "always")
+    some = workers(server)
+    some.start()
+    sent = 0
+    for _ in range(max(1, KILLS // 2)):
+        for _ in range(150):
+            some.send("work", sent, 0.02)
+            sent += 1
+        seen = len(some.lines())
+        wait_until(lambda seen=seen: len(some.lines()) > seen + 20, timeout=30, what="tasks to run")  # type: ignore[misc]
+        server.kill()
+        time.sleep(1)
+        before = {number for number, _ in some.running()} | set(some.ends())
+        server.start()
+        back = time.monotonic()
+        wait_until(lambda before=before: set(some.ends()) - before, timeout=10, what="it to go on")  # type: ignore[misc]
+        print(f"went on after {time.monotonic() - back:.1f} s")
+    wait_until(lambda sent=sent: len(some.ends()) == sent, timeout=40, what="all tasks to end")  # type: ignore[misc]
+    wait_until(lambda: is_empty(some.url), what="an empty queue and record")
+    assert some.processes[0].returncode is None
