@@ -1,5 +1,6 @@
 """A project that has the application and no channel layer."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from django.test import Client
 from django.urls import path
 
 import channelcelery
+from channelcelery.layers import channel_layers
 
 
 def hello(request: HttpRequest) -> HttpResponse:
@@ -20,6 +22,14 @@ def hello(request: HttpRequest) -> HttpResponse:
 
 
 urlpatterns = [path("hello/", hello)]
+
+
+@pytest.fixture(autouse=True)
+def no_layer_of_before() -> Iterator[None]:
+    """Put aside what earlier tests made."""
+    former = channel_layers.set("default", None)
+    yield
+    channel_layers.set("default", former)
 
 
 @pytest.mark.parametrize("layers", [{}, None])
