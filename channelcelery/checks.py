@@ -70,7 +70,8 @@ def check_routing(app_configs: object = None, **kwargs: Any) -> list[CheckMessag
             text = f"The routing of the channel layer {config.alias!r} cannot be loaded: {error}"
             hint = f"Correct CHANNEL_LAYERS[{config.alias!r}]['ROUTING'] or what it includes."
             errors.append(Error(text, hint=hint, id="channelcelery.E002"))
-    for registration in registry:
+    # a project without any layer is plain Django, whatever its apps bring along (item 15)
+    for registration in registry if _entries() else ():
         if registration.alias not in _entries():
             text = f"{registration} is for the channel layer {registration.alias!r}, which does not exist."
             hint = "Add the alias to CHANNEL_LAYERS, or correct the decorator."

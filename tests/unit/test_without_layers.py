@@ -11,6 +11,8 @@ from django.test import Client
 from django.urls import path
 
 import channelcelery
+from channelcelery.checks import check_routing
+from channelcelery.consumers import ConsumerRegistry
 from channelcelery.layers import channel_layers
 
 
@@ -30,6 +32,17 @@ def no_layer_of_before() -> Iterator[None]:
     former = channel_layers.set("default", None)
     yield
     channel_layers.set("default", former)
+
+
+def test_given_consumers_and_no_layer_expect_no_error(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Item 15: an app that has consumers may be installed all the same."""
+    registry = ConsumerRegistry()
+    registry.consumer("work")(hello)
+    monkeypatch.setattr("channelcelery.consumers.registry", registry)
+    settings.CHANNEL_LAYERS = {}
+    assert check_routing() == []
+    settings.CHANNEL_LAYERS = {"other": {"BACKEND": "channelcelery.layers.InMemoryChannelLayer"}}
+    assert [error.id for error in check_routing()] == ["channelcelery.E003"]
 
 
 @pytest.mark.parametrize("layers", [{}, None])
