@@ -14,6 +14,7 @@ import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 
 __all__ = [
     "BEING_BUILT",
@@ -73,15 +74,16 @@ def numbers(text: str) -> set[str]:
     return found
 
 
-def listed() -> dict[str, str]:
-    """Return the section of each item: key -> heading, in order."""
-    found: dict[str, str] = {}
+def listed() -> dict[str, tuple[str, str]]:
+    """Return the section of each item and its first words: key -> (heading, words), in order."""
+    found: dict[str, tuple[str, str]] = {}
     heading = ""
     for line in ITEMS.read_text().splitlines():
         if line.startswith("## "):
             heading = line[3:]
-        elif match := re.match(r"(\d+)\. ", line):
-            found[("Y" if heading.startswith("Defects") else "") + match[1]] = heading
+        elif match := re.match(r"(\d+)\. (.*)", line):
+            words = shorten(re.sub(r"[`|*\[\]<>]", "", match[2]), 60, placeholder=" …")
+            found[("Y" if heading.startswith("Defects") else "") + match[1]] = heading, words
     return found
 
 
@@ -143,14 +145,14 @@ def table() -> str:
         for key in found.items:
             tests.setdefault(key, {}).setdefault(found.module, []).append(found.test)
     reasons, lines, heading = excepted(), [_HEAD], ""
-    for key, section in listed().items():
+    for key, (section, words) in listed().items():
         if section != heading:
             heading = section
-            lines.append(f"\n## {heading}\n\n| item | tests |\n|---|---|")
+            lines.append(f"\n## {heading}\n\n| item | | tests |\n|---|---|---|")
         cells = [f"[{module[6:]}](../{module}): {', '.join(names)}" for module, names in tests.get(key, {}).items()]
         if key in reasons:
             cells.append("[not as it was](channels-1.md#what-is-not-as-it-was)")
-        lines.append(f"| {key} | {'<br>'.join(cells) or 'not there yet'} |")
+        lines.append(f"| {key} | {words} | {'<br>'.join(cells) or 'not there yet'} |")
     return "\n".join(lines).replace("\n\n\n", "\n\n") + "\n"
 
 
