@@ -26,6 +26,8 @@ class Message:
         self.channel = Channel(_NO_CHANNEL if channel_name is None else channel_name, channel_layer=channel_layer)
         self.channel_layer = channel_layer = self.channel.channel_layer
         reply = content.get("reply_channel")
+        #: whether a worker sees to its order; None outside of workers
+        self.ordered: bool | None = None
         self.reply_channel = Channel(reply, channel_layer=channel_layer) if reply else None
 
     def __getitem__(self, key: str) -> Any:

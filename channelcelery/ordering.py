@@ -4,19 +4,25 @@ The decorator itself only says what a consumer wants, and looks whether its mess
 is the worker, before it calls the consumer and after it has sent what the consumer sent; see `worker.ordered`.
 """
 
+import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
 from typing import Any
 
 from channelcelery.around import around
+from channelcelery.core.bursts import Bursts
 from channelcelery.core.ordering import LAST, LAST_CHANNEL, read_order
 from channelcelery.message import Message
 from channelcelery.sessions import with_channel_session
 
 __all__ = ["Ordering", "enforce_ordering", "message_order", "ordering_of", "with_order"]
 
+logger = logging.getLogger("django.channels.worker")
+
 _ATTRIBUTE = "channelcelery_ordering"
+_bursts = Bursts()
 
 
 class Ordering(Enum):
@@ -49,8 +55,14 @@ def enforce_ordering(func: Callable[..., Any] | None = None, slight: bool = Fals
 
 @contextmanager
 def with_order(message: Message) -> Iterator[None]:
-    """Make sure that a message can be ordered, and give it its `channel_session`."""
+    """Make sure that a message can be ordered, and give it its `channel_session`; see `enforce_ordering`."""
     message_order(message)
+    if message.ordered is False and (silent := _bursts.hit("hidden", time.monotonic())) is not None:
+        text = (
+            "enforce_ordering of a consumer of %s has no effect: no worker sees it. Use functools.wraps in the "
+            "decorators above it, and strict_ordering or slight_ordering in classes (%d times before, unlogged)"
+        )
+        logger.warning(text, message.channel.name, silent)
     with with_channel_session(message):
         yield
 

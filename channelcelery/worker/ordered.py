@@ -146,6 +146,7 @@ class Turns:
         if received.expired:
             self._counts["expired"] += 1
             return False
+        received.message.ordered = True
         run = run_received(received, self._counts)
         self._waiting += run.sends
         return run.later

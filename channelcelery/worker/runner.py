@@ -41,14 +41,14 @@ def run_job(alias: str, channel: str, items: tuple[bytes, ...], claim: tuple[int
     turns = Turns(layer, counts, waiting)
     again: list[bytes] = []
     for item in items:
-        received = read(layer, channel, item, counts)
-        if received is None:
+        if (received := read(layer, channel, item, counts)) is None:
             continue
         if (ordering := ordering_of(received.consumer, channel)) is not None:
             turns.run(received, ordering)
         elif received.expired:
             counts["expired"] += 1
         else:
+            received.message.ordered = False
             run = run_received(received, counts)
             waiting += run.sends
             if run.later:

@@ -165,6 +165,7 @@ async def many(
     sockets: int,
     texts: list[str],
     patience: float = 30,
+    when_open: Callable[[], None] = lambda: None,
     before_close: Callable[[], None] = lambda: None,
 ) -> list[Client]:
     """Let many clients send the same texts at the same time, and close when all are done.
@@ -175,6 +176,7 @@ async def many(
         sockets: how many.
         texts: what each sends.
         patience: seconds after which a client expects nothing more.
+        when_open: called when all are open.
         before_close: called when all are done.
     """
     clients = [Client() for _ in range(sockets)]
@@ -182,7 +184,8 @@ async def many(
 
     async def one(number: int) -> None:
         async with site.open(f"/{path}/{number}/") as socket:
-            await all_open.wait()
+            if not await all_open.wait():
+                when_open()
             await send_all(socket, texts, clients[number], patience)
             if not await all_done.wait():
                 before_close()

@@ -67,21 +67,22 @@ def test_given_sockets_that_send_as_fast_as_they_can_then_order_is_kept_on_every
 def test_if_processes_are_killed_all_the_time_then_order_is_kept_and_no_socket_stalls_for_longer_than_the_limit(
     setup: WorkerSetup,
 ) -> None:
-    """Items 157, 161, 166 and 171, with 4 processes of which one is killed every half second."""
-    setup.config = json.dumps({"order_stall": STALL})
-    texts = [f"sleep 0.002 {number}" for number in range(100)]
+    """Items 157, 161, 166 and 171, with 4 processes of which one is killed every second."""
+    setup.config = json.dumps({"order_stall": 2 * STALL})
+    texts = [f"sleep 0.005 {number}" for number in range(100)]
     stop = threading.Event()
 
     def kill() -> None:
         for number in itertools.count():
-            if stop.wait(0.5):
+            if stop.wait(1):
                 return
             site.kill_child(number)
 
     with ordered_site(setup) as site, StallWatch(setup.layer) as watch:
         killer = threading.Thread(target=kill, daemon=True)
-        killer.start()
-        clients = asyncio.run(many(site, "strict", 20, texts, patience=30, before_close=stop.set))
+        clients = asyncio.run(
+            many(site, "strict", 20, texts, patience=30, when_open=killer.start, before_close=stop.set)
+        )
         wait_until(lambda: all(any(r.event == "disconnect" for r in runs) for runs in by_socket(site, 20)), timeout=60)
         killer.join()
         ran = by_socket(site, 20)
@@ -91,7 +92,7 @@ def test_if_processes_are_killed_all_the_time_then_order_is_kept_and_no_socket_s
         check_strict(runs)
         assert runs[-1].event == "disconnect"
     assert sum(map(len, ran)) > 20 * 102 * 0.9
-    assert watch.longest <= STALL + 0.5
+    assert watch.longest <= 2 * STALL
 
 
 def test_if_a_consumer_raises_takes_long_or_asks_to_run_later_then_the_next_message_comes_after_it(

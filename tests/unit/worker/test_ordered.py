@@ -166,6 +166,19 @@ class TestTurns:
         routed(lambda message: None)
         assert counted(job(message(1), message(0))) == (2, 0, {})
 
+    def test_given_a_decorator_that_hides_the_order_expect_a_warning(
+        self, routed: Callable[..., None], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Never out of order without a word."""
+
+        @enforce_ordering
+        def consumer(message: Message) -> None: ...
+
+        routed(route("websocket.receive", lambda message: consumer(message)))
+        assert counted(receive(1, 2)) == (2, 0, {})
+        assert caplog.text.count("enforce_ordering of a consumer of websocket.receive has no effect") == 1
+        assert "functools.wraps" in caplog.text
+
     def test_if_a_parked_message_can_be_read_no_more_expect_its_turn_passed_over(
         self, socket: Callable[..., Any], layer: FakeLayer
     ) -> None:
