@@ -25,14 +25,21 @@ pytestmark = pytest.mark.browser
 
 #: Milliseconds for what a person waits for.
 SOON = 15_000
-#: Keeps what comes in, and the time-outs that are set, which all but those of handshakes are shortened.
+#: Keeps what comes in, and the time-outs that are set and those that are not over; all but handshakes' are shortened.
 WATCH = """
 globalThis.got = [];
 globalThis.delays = [];
-globalThis.later = globalThis.setTimeout;
+globalThis.pending = new Set();
+const later = globalThis.setTimeout, clear = globalThis.clearTimeout;
 globalThis.setTimeout = (call, delay) => {
   delays.push(delay);
-  return later(call, delay === 4000 ? delay : delay / 100);
+  const timer = later(() => { pending.delete(timer); call(); }, delay === 4000 ? delay : delay / 100);
+  pending.add(timer);
+  return timer;
+};
+globalThis.clearTimeout = (timer) => {
+  pending.delete(timer);
+  clear(timer);
 };
 """
 #: Options with which a test need not wait long.
@@ -101,14 +108,15 @@ def until(page: "Page", condition: str) -> None:
     page.wait_for_function(condition)
 
 
-def connect(page: "Page", url: str, options: str = QUICK) -> None:
-    """Make `bridge`, and keep the events of its socket as [type, code]."""
+def connect(page: "Page", url: str, options: str = QUICK, then: str = "") -> None:
+    """Make `bridge`, keep the events of its socket as [type, code], and do more before any of them can come."""
     page.evaluate(f"""() => {{
         globalThis.events = [];
         globalThis.bridge = new Bridge();
         bridge.connect("{url}", undefined, {options});
         for (const type of ["open", "close", "error"])
             bridge.socket.addEventListener(type, (event) => events.push([type, event.code ?? null]));
+        {then}
     }}""")
 
 
@@ -130,11 +138,11 @@ class TestMessages:
         assert page.evaluate("got") == [[{"user": "", "sum": 2, "http": False}, None]]
 
     def test_given_streams_expect_each_at_its_own_and_unknown_ones_at_none(self, page: "Page") -> None:
-        connect(page, "/streams/")
-        page.evaluate("""() => {
+        listen = """
             bridge.listen((message) => got.push(["nobody's", message]));
             bridge.demultiplex("double", (payload, stream) => got.push([stream, payload]));
-        }""")
+        """
+        connect(page, "/streams/", then=listen)
         until(page, "got.length")
         # a stream without a callback, named like what every object has, then one with
         page.evaluate("bridge.stream('whisper').send({ text: 'psst' })")
@@ -198,11 +206,11 @@ class TestReconnecting:
         own = Site(site.setup)
         with ExitStack() as stack:
             interface = stack.enter_context(own.interface())
-            connect(page, f"ws://{LOOPBACK}:{own.port}/streams/")
-            page.evaluate("""() => {
+            listen = """
                 bridge.listen();
                 bridge.demultiplex("double", (payload) => got.push(payload.doubled ?? payload.status));
-            }""")
+            """
+            connect(page, f"ws://{LOOPBACK}:{own.port}/streams/", then=listen)
             until(page, "got.length === 1")
             interface.kill()
             until(page, "events.some(([type]) => type === 'close')")
@@ -276,23 +284,23 @@ class TestReconnecting:
         page.evaluate("bridge.socket.close(4000, 'done')")
         until(page, "events.some(([type]) => type === 'close')")
         assert codes(page, "close") == [4000]
-        assert page.evaluate("delays") == [4000]
-        assert page.evaluate("bridge.socket.readyState") == 3
+        assert page.evaluate("[pending.size, bridge.socket.readyState]") == [0, 3]
 
     @only_classic
     def test_given_a_close_while_it_waits_expect_no_other_connection(self, page: "Page") -> None:
         """Nor after a close inside of a close event."""
         with closing_server(1012) as (port, connections):
-            connect(page, f"ws://{LOOPBACK}:{port}/", "{ minReconnectionDelay: 10000 }")
+            long = "{ minReconnectionDelay: 1e7, maxReconnectionDelay: 1e7 }"
+            connect(page, f"ws://{LOOPBACK}:{port}/", long)
             until(page, "delays.length === 2")
+            assert page.evaluate("pending.size") == 1
             page.evaluate("bridge.socket.close()")
-            connect(page, f"ws://{LOOPBACK}:{port}/", "{ minReconnectionDelay: 10 }")
-            page.evaluate("bridge.socket.addEventListener('close', () => bridge.socket.close())")
+            assert page.evaluate("pending.size") == 0
+            close = "bridge.socket.addEventListener('close', () => bridge.socket.close())"
+            connect(page, f"ws://{LOOPBACK}:{port}/", long, then=close)
             until(page, "events.some(([type]) => type === 'close')")
-            # a delay that was set before the close would be over after this one
-            page.evaluate("new Promise((done) => later(done, 150))")
+            assert page.evaluate("[pending.size, delays.length]") == [0, 3]
             assert len(connections) == 2
-        assert page.evaluate("delays.length") == 3
 
     @only_classic
     def test_given_keep_closed_false_expect_another_connection(self, page: "Page") -> None:
