@@ -220,7 +220,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure on the brokers asked for, and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.large_bodies", description=__doc__)
     parser.add_argument("--broker", choices=["redis", "rabbitmq"], action="append")
-    parser.add_argument("--clients", type=int, default=Load.clients)
+    parser.add_argument("--clients", type=int, default=10)
     parser.add_argument("--megabytes", type=int, default=50)
     parser.add_argument("--rate", type=float, default=1.0, help="MB/s of each client")
     options = parser.parse_args(arguments)

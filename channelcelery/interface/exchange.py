@@ -11,7 +11,7 @@ from typing import Any
 from channelcelery.core import http
 from channelcelery.core.names import HTTP_PREFIX, ReplyAddress
 from channelcelery.core.websocket import State
-from channelcelery.exceptions import ChannelFull
+from channelcelery.exceptions import ChannelFull, InvalidContent
 from channelcelery.interface.answers import answer
 from channelcelery.interface.events import Plan, Receive, Scope, Send
 from channelcelery.interface.faults import logger
@@ -80,18 +80,21 @@ class Exchange:
         size = min(IN_MESSAGE, around.config.message_size // 2)
         if self._body.size > size:
             lost = partial(self._stop, "data_lost")
-            self._feed = Feed(self._pieces, self.token, self._body, size, around.faults, lost)
+            self._feed = Feed(self._pieces, self.token, self._body, size, around.faults, lost, around.turns)
+            await self._feed.wait()
         else:
             body = b""
             while self._body.size:
                 body += await self._body.take(size)
-        item = around.intake.encode(request_content(self._scope, self._address, body))
-        # held first, since the answer may come at once
-        around.hub.add(self)
         try:
+            item = around.intake.encode(request_content(self._scope, self._address, body))
+            # held first, since the answer may come at once
+            around.hub.add(self)
             around.intake.offer("http.request", item)
-        except ChannelFull:
+        except (InvalidContent, ChannelFull):
             around.hub.remove(self.token)
+            if self._feed is not None:
+                self._feed.stop()
             raise
 
     async def run(self, receive: Receive) -> None:

@@ -9,12 +9,34 @@ from channelcelery.interface.faults import Faults
 from channelcelery.interface.spool import Spool
 from channelcelery.layers.base import InterfacePieces
 
-__all__ = ["Feed"]
+__all__ = ["Feed", "Turns"]
 
 #: Bytes that the message around a piece takes at most.
 _AROUND = 1024
+#: Seconds that one body may keep the next from being handed on.
+_TURN = 5.0
 #: Seconds between two tries to put a piece where others wait already, at first and at most.
 _FIRST_PAUSE, _LAST_PAUSE = 0.005, 0.05
+
+
+class Turns:
+    """Lets one long body at a time be handed on, so that those that came together leave workers for small requests.
+
+    One takes a worker as long as it takes to hand it on, however slow its client was; several at a time would take as
+    many workers, and be no faster, since they share this process and Redis.
+    """
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+
+    async def take(self) -> Callable[[], None]:
+        """Wait for a turn, but not for long: a worker may be in no hurry to read. Call what it returns at its end."""
+        try:
+            async with asyncio.timeout(_TURN):
+                await self._lock.acquire()
+        except TimeoutError:
+            return lambda: None
+        return self._lock.release
 
 
 class Feed:
@@ -27,6 +49,7 @@ class Feed:
         size: bytes of a piece.
         faults: where failures are counted.
         failed: called if the body cannot be handed on in one piece.
+        turns: of the process.
     """
 
     def __init__(
@@ -37,10 +60,17 @@ class Feed:
         size: int,
         faults: Faults,
         failed: Callable[[], None],
+        turns: Turns,
     ) -> None:
         self._pieces, self._token, self._body, self._size = pieces, token, body, size
         self._faults, self._failed = faults, failed
+        self._turns = turns
+        self._give_back: Callable[[], None] | None = None
         self._task: asyncio.Task[None] | None = None
+
+    async def wait(self) -> None:
+        """Wait until the request may be published."""
+        self._give_back = await self._turns.take()
 
     @property
     def has_begun(self) -> bool:
@@ -66,6 +96,13 @@ class Feed:
         except Exception:
             self._faults.note("spool_error", "a request's body could not be handed on", trace=True)
             self._failed()
+        finally:
+            self._end_turn()
+
+    def _end_turn(self) -> None:
+        give_back, self._give_back = self._give_back, None
+        if give_back is not None:
+            give_back()
 
     async def _put(self, piece: dict[str, object]) -> None:
         content = encode_content(piece, self._size + _AROUND)
@@ -75,9 +112,10 @@ class Feed:
             pause = min(2 * pause, _LAST_PAUSE)
 
     def stop(self) -> None:
-        """Put no more."""
+        """Put no more, and let others have their turn."""
         if self._task is not None:
             self._task.cancel()
+        self._end_turn()
 
     async def drop(self) -> None:
         """Delete what the worker did not take.

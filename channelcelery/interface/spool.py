@@ -37,7 +37,7 @@ class Room:
         disk: bytes left on disk.
     """
 
-    memory: int = 8 * _MIB
+    memory: int = 4 * _MIB
     disk: int = 1024 * _MIB
     #: A single one, so that a file is closed after what was to be done with it, whoever was cancelled meanwhile.
     thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "spool"))

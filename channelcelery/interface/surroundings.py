@@ -7,6 +7,7 @@ from typing import Protocol
 from channelcelery.conf import LayerConfig
 from channelcelery.interface.errands import Errands
 from channelcelery.interface.faults import Faults
+from channelcelery.interface.feed import Turns
 from channelcelery.interface.hub import Hub
 from channelcelery.interface.intake import Intake
 from channelcelery.interface.origins import Origins
@@ -46,6 +47,7 @@ class Surroundings:
         origins: says which handshakes are answered.
         subprotocols: those that the project speaks (CHANNELS_WS_PROTOCOLS, item 124).
         room: what HTTP bodies may take.
+        turns: whose body may be handed on.
     """
 
     config: LayerConfig
@@ -57,3 +59,4 @@ class Surroundings:
     origins: Origins
     subprotocols: Sequence[str] = ()
     room: Room = field(default_factory=Room)
+    turns: Turns = field(default_factory=Turns)

@@ -22,7 +22,7 @@ logger = logging.getLogger("django.channels.interface")
 
 _START = "0-0"
 #: Entries that one read returns at most; fewer where the last ones were large, so that about so many bytes come.
-_COUNT, _BYTES = 500, 2 * 1024 * 1024
+_COUNT, _BYTES = 500, 1024 * 1024
 #: Milliseconds that Redis waits for entries; the shorter while something is to be trimmed.
 _BLOCK, _BLOCK_TRIM = 1000, 50
 #: Seconds, or entries, after which what was read is trimmed.
