@@ -12,6 +12,10 @@ ChannelCeleryError
 ├── LayerUnavailable                           Redis did not take a reply, a group send or a membership
 ├── ConsumeLater                               raised by a consumer: run this message again, later
 ├── DenyConnection                             raised by a connect consumer: refuse the socket
+├── ResponseLater                              raised by a view: something else answers the request, later
+├── RequestTimeout                             a piece of a request's body did not come in time
+├── RequestAborted                             a client left before its request's body was read
+├── ResponseAborted                            a client left before it had its response
 ├── SendNotAvailableOnDemultiplexer            a stream's consumer must send with its multiplexer
 └── ChannelSocketException                     raised by a consumer: the worker calls its run(message)
     └── WebsocketCloseException                closes the socket with a code
@@ -35,6 +39,10 @@ __all__ = [
     "InvalidName",
     "LayerUnavailable",
     "MessageTooLarge",
+    "RequestAborted",
+    "RequestTimeout",
+    "ResponseAborted",
+    "ResponseLater",
     "SendNotAvailableOnDemultiplexer",
     "WebsocketCloseException",
 ]
@@ -157,6 +165,22 @@ class ConsumeLater(ChannelCeleryError):
 
 class DenyConnection(ChannelCeleryError):
     """Raised by a `websocket.connect` consumer to refuse the socket (item 81)."""
+
+
+class ResponseLater(ChannelCeleryError):
+    """Raised by a view that leaves the answer to something else, which has the reply channel (item 108)."""
+
+
+class RequestTimeout(ChannelCeleryError):
+    """A piece of a request's body did not come in time (item 103)."""
+
+
+class RequestAborted(ChannelCeleryError):
+    """A client left before its request's body was read, so that nobody waits for an answer (item 91)."""
+
+
+class ResponseAborted(ChannelCeleryError):
+    """A client left before it had its response, or its interface process ended: nobody takes the rest."""
 
 
 class SendNotAvailableOnDemultiplexer(ChannelCeleryError):

@@ -10,8 +10,11 @@ from collections.abc import Iterable
 from copy import copy
 from typing import Any
 
+from django.apps import apps
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
+from django.utils.module_loading import import_string
 
 from channelcelery.conf import DEFAULT_CHANNEL_LAYER
 from channelcelery.consumers import autodiscover, registry
@@ -74,12 +77,12 @@ class Router:
         """Add, after all others, consumers for what interface processes send whether anyone listens or not (item 75).
 
         Args:
-            http_consumer: consumer of `http.request`; without one nobody listens to it.
+            http_consumer: consumer of `http.request`, views; without one nobody listens to it.
         """
         if http_consumer is not None:
             self.add_route(Route("http.request", http_consumer))
         self.add_route(Route("websocket.connect", connect_consumer))
-        self.add_route(Route(["websocket.receive", "websocket.disconnect"], null_consumer))
+        self.add_route(Route(["http.disconnect", "websocket.receive", "websocket.disconnect"], null_consumer))
 
 
 def connect_consumer(message: Message, **kwargs: Any) -> None:
@@ -161,9 +164,17 @@ def get_router(alias: str = DEFAULT_CHANNEL_LAYER) -> Router:
             return _replaced[alias]
         if alias not in _routers:
             router = make_router(alias)
-            router.check_default()
+            router.check_default(_view_consumer())
             _routers[alias] = router
         return _routers[alias]
+
+
+def _view_consumer() -> Consumer:
+    # by name, since it knows more than this module does; middleware and URLconf wait for the first request
+    files_too = settings.DEBUG and apps.is_installed("django.contrib.staticfiles")
+    path = "channelcelery.staticfiles.StaticFilesConsumer" if files_too else "channelcelery.handler.ViewConsumer"
+    consumer: Consumer = import_string(path)()
+    return consumer
 
 
 def replaced_router(alias: str) -> Router | None:
@@ -195,7 +206,7 @@ def reset_routers() -> None:
 
 
 def _on_setting_changed(*, setting: str, **kwargs: Any) -> None:
-    if setting in {"CHANNEL_LAYERS", "INSTALLED_APPS"}:
+    if setting in {"CHANNEL_LAYERS", "DEBUG", "INSTALLED_APPS"}:
         reset_routers()
 
 

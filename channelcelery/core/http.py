@@ -103,6 +103,8 @@ def decide(progress: Progress, reply: Mapping[Any, Any]) -> Step | SendBody | Fa
         return Step(progress)
     if reply.get("send_body") is True:
         return SendBody()
+    if reply.get("closed") is True:
+        return Fault("the worker could not complete it", ends=True)
     if unknown := reply.keys() - _FIRST:
         names = ", ".join(sorted(f"{key!r:.50}" for key in unknown)[:10])
         return Fault(f"it has the unknown keys {names}: a response has status, headers, content and more_content")

@@ -9,9 +9,11 @@ __all__ = [
     "HTTP_PREFIX",
     "MAX_LENGTH",
     "ReplyAddress",
+    "body_address",
     "check_channel_name",
     "check_group_name",
     "check_normal_channel_name",
+    "is_body_channel",
     "is_http_token",
     "is_reply_channel",
     "reply_address",
@@ -131,3 +133,19 @@ def reply_address(name: str) -> ReplyAddress:
     if not (separator and dot and node and token):
         raise InvalidName("reply channel", name, "an interface process makes names such as websocket.send!node.token")
     return ReplyAddress(node, token)
+
+
+def is_body_channel(name: str) -> bool:
+    """Tell whether a checked name is of a channel that one process reads alone, as a request's body is (item 91)."""
+    return "?" in name
+
+
+def body_address(name: str) -> ReplyAddress:
+    """Return the connection whose body comes by a channel; one that was made up leads to a place of its own.
+
+    Args:
+        name: a checked channel name with a '?'.
+    """
+    local = name.partition("?")[2]
+    node, dot, token = local.partition(".")
+    return ReplyAddress(node, token) if dot and node and token else ReplyAddress(local, local)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-__all__ = ["ChannelSend", "DelayedSend", "GroupSend", "ReplySend", "Send"]
+__all__ = ["BodySend", "ChannelSend", "DelayedSend", "GroupSend", "ReplySend", "Send"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,14 @@ class ReplySend:
 
 
 @dataclass(frozen=True, slots=True)
+class BodySend:
+    """A message for a channel with a '?', which one process reads alone: the encoded content."""
+
+    channel: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class GroupSend:
     """A message for every member of a group: the encoded content, once."""
 
@@ -55,4 +63,4 @@ class DelayedSend:
     delay: int
 
 
-Send = ChannelSend | ReplySend | GroupSend | DelayedSend
+Send = ChannelSend | ReplySend | BodySend | GroupSend | DelayedSend

@@ -4,14 +4,15 @@ import logging
 import secrets
 import time
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, Self
 
 from channelcelery.conf import LayerConfig
-from channelcelery.core.envelope import decode_item
-from channelcelery.core.names import check_channel_name, check_normal_channel_name
+from channelcelery.core.envelope import decode_content, decode_item
+from channelcelery.core.names import body_address, check_channel_name, check_normal_channel_name, is_body_channel
+from channelcelery.core.sends import Send
 from channelcelery.exceptions import InvalidEnvelope, InvalidName
-from channelcelery.layers.base import DelayStore, Publisher, ReplyStore
+from channelcelery.layers.base import DelayStore, Publisher, ReplyStore, WorkerPieces
 from channelcelery.layers.routers import router_of
 
 __all__ = ["ClassicApi"]
@@ -35,6 +36,7 @@ class ClassicApi:
     replies: ReplyStore
     publisher: Publisher
     delays: DelayStore
+    pieces: WorkerPieces
     #: messages that this process sent to normal channels, and those that it could not, by channel
     sent: Counter[str]
     refused: Counter[str]
@@ -70,26 +72,28 @@ class ClassicApi:
         return router_of(self.alias)
 
     def receive(self, channels: Collection[str], block: bool = False) -> tuple[str | None, dict[str, Any] | None]:
-        """Take one message from any of some normal channels; workers have a faster way (items 49 and 53).
+        """Take one message from any of some channels; workers have a faster way (items 49 and 53).
 
         Args:
-            channels: names of normal channels.
+            channels: names of normal channels, or of channels that requests' bodies come by (item 91).
             block: wait for a message, for 5 seconds at most.
 
         Returns:
             The channel's name and the message, or (None, None).
 
         Raises:
-            InvalidName: a name breaks the rules, or is no normal channel's.
+            InvalidName: a name breaks the rules, or is a reply channel's.
             BrokerUnavailable: the broker could not be reached.
+            LayerUnavailable: Redis did not answer.
         """
-        names = [check_normal_channel_name(name) for name in channels]
+        names = [_readable(name) for name in channels]
         give_up = time.monotonic() + (_BLOCK if block else 0)
         while True:
             # in any order, so that a busy channel keeps no other one waiting
             for name in _random.sample(names, len(names)):
-                if (content := self._take(name)) is not None:
-                    return name, content
+                taken = self.take_piece(name, _LOOK if block else 0) if is_body_channel(name) else self._take(name)
+                if taken is not None:
+                    return name, taken
             if time.monotonic() >= give_up:
                 return None, None
             time.sleep(_LOOK)
@@ -108,6 +112,41 @@ class ClassicApi:
             if item.deadline >= time.time() * 1000:
                 return item.content
         return None
+
+    def prepare(self, channel: str, content: object) -> Send:
+        """See `ChannelLayer.prepare`."""
+        raise NotImplementedError
+
+    def flush_sends(self, sends: Sequence[Send]) -> tuple[str, ...]:
+        """See `ChannelLayer.flush_sends`."""
+        raise NotImplementedError
+
+    def take_piece(self, channel: str, timeout: float) -> dict[str, Any] | None:
+        """Take the next piece of a request's body, which the interface process sends only to who asks (item 91).
+
+        Args:
+            channel: a checked channel name with a '?'.
+            timeout: seconds to wait at most.
+
+        Returns:
+            The piece, a message, or None; one that cannot be read is logged, and ends the body.
+
+        Raises:
+            LayerUnavailable: Redis did not answer.
+        """
+        address = body_address(channel)
+        packed = self.pieces.take_body(address, 0)
+        if packed is None:
+            if address.is_http:  # to ask again changes nothing
+                self.flush_sends([self.prepare(address.channel(), {"send_body": True})])
+            packed = self.pieces.take_body(address, timeout)
+        if packed is None:
+            return None
+        try:
+            return decode_content(packed)
+        except InvalidEnvelope as error:
+            logger.error("a piece of a request's body cannot be read, the request is given up: %s", error)
+            return {"closed": True}
 
     def new_channel(self, pattern: str) -> str:
         """Return a name that nobody can guess (items 18 and 51).
@@ -163,3 +202,8 @@ class ClassicApi:
         for channel in self._known():
             sums.update(self.channel_statistics(channel))
         return dict(sums)
+
+
+def _readable(name: object) -> str:
+    text = check_channel_name(name)
+    return text if is_body_channel(text) else check_normal_channel_name(text)

@@ -12,8 +12,15 @@ from channelcelery.broker.connection import broker_identity
 from channelcelery.conf import LayerConfig
 from channelcelery.core.delays import check_delay
 from channelcelery.core.envelope import decode_content, encode_content, encode_item
-from channelcelery.core.names import check_channel_name, check_group_name, is_reply_channel, reply_address
-from channelcelery.core.sends import ChannelSend, DelayedSend, GroupSend, ReplySend, Send
+from channelcelery.core.names import (
+    body_address,
+    check_channel_name,
+    check_group_name,
+    is_body_channel,
+    is_reply_channel,
+    reply_address,
+)
+from channelcelery.core.sends import BodySend, ChannelSend, DelayedSend, GroupSend, ReplySend, Send
 from channelcelery.exceptions import BrokerUnavailable, ChannelFull, LayerUnavailable, MessageTooLarge
 from channelcelery.layers.base import (
     DelayStore,
@@ -31,6 +38,8 @@ __all__ = ["ChannelLayer"]
 
 logger = logging.getLogger("django.channels.layer")
 
+#: Replies with one of these keys pass a full inbox: what begins or ends a connection, or lets it go on.
+_CONTROLS = frozenset({"accept", "close", "closed", "send_body"})
 #: Delayed messages that are sent in one go.
 _DUE_AT_ONCE = 500
 #: Milliseconds after which a delayed message whose channel was full is tried again.
@@ -89,7 +98,7 @@ class ChannelLayer(ClassicApi):
 
     # what is to be sent, checked and encoded at the call (items 24, 28)
 
-    def prepare(self, channel: str, content: object) -> ChannelSend | ReplySend:
+    def prepare(self, channel: str, content: object) -> ChannelSend | ReplySend | BodySend:
         """Check and encode a message for a channel, without sending it.
 
         Args:
@@ -104,8 +113,10 @@ class ChannelLayer(ClassicApi):
         packed = encode_content(content, self.config.message_size)
         if not is_reply_channel(channel):
             return ChannelSend(channel, encode_item(packed, self._deadline()))
+        if is_body_channel(channel):
+            return BodySend(channel, packed)
         address = reply_address(channel)
-        control = isinstance(content, dict) and ("accept" in content or "close" in content)
+        control = isinstance(content, dict) and not _CONTROLS.isdisjoint(content)
         return ReplySend(channel, address.node, address.token, packed, control)
 
     def prepare_group(self, group: str, content: object) -> GroupSend:
@@ -157,6 +168,9 @@ class ChannelLayer(ClassicApi):
         pushed = [send for send in sends if isinstance(send, ReplySend | GroupSend)]
         if pushed:
             full += self._settle(self.replies.deliver(pushed))
+        for body in (send for send in sends if isinstance(send, BodySend)):
+            if not self.pieces.put_body(body_address(body.channel), body.content):
+                full.append(body.channel)
         return tuple(full)
 
     def _publish(self, channel: str, items: Sequence[bytes]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import Any
 from channelcelery.conf import LayerConfig
 from channelcelery.core.envelope import Item, decode_item
 from channelcelery.core.inbox import Entry, GroupEntry, JoinEntry, LeaveEntry, RepliesEntry, decode_entry
-from channelcelery.core.names import ReplyAddress, check_channel_name, is_reply_channel, reply_address
+from channelcelery.core.names import ReplyAddress, check_channel_name, is_body_channel, is_reply_channel, reply_address
 from channelcelery.exceptions import ChannelFull, InvalidName
 from channelcelery.layers import channel_layers
 from channelcelery.layers.base import MAX_PIECES
@@ -172,11 +172,13 @@ class ReadableLayer(InMemoryChannelLayer):
         """Return the next message of the first channel that has one, with its name, or (None, None) (item 49).
 
         Args:
-            channels: names of normal channels, or reply channels of this test's clients.
+            channels: names of normal channels, of channels for bodies, or reply channels of this test's clients.
             block: accepted as in Channels 1.x; there is nobody to wait for.
         """
         for channel in map(check_channel_name, channels):
-            if is_reply_channel(channel):
+            if is_body_channel(channel):
+                content = self.take_piece(channel, 0)
+            elif is_reply_channel(channel):
                 content = self.next_reply(channel)
             else:
                 item = self.next_item(channel)

@@ -145,9 +145,22 @@ class TestSendingOutsideAConsumer:
             assert isinstance(caught.value, MessageTooLarge)
 
     def test_given_a_reply_channel_that_no_interface_made_expect_a_type_error(self, layer: FakeLayer) -> None:
-        for name in ("http.request.body?abc", "websocket.send!abc"):
-            with pytest.raises(InvalidName):
-                Channel(name, channel_layer=layer).send({"text": "a"})
+        with pytest.raises(InvalidName):
+            Channel("websocket.send!abc", channel_layer=layer).send({"text": "a"})
+
+    def test_given_a_channel_for_a_body_expect_its_messages_there_and_no_more_than_eight(
+        self, layer: FakeLayer
+    ) -> None:
+        """Items 49 and 91: names with a '?' are for one reader, made by an interface process or by hand."""
+        for name in ("http.request.body?abc", "http.request.body?node.http.token"):
+            channel = Channel(name, channel_layer=layer)
+            for number in range(8):
+                channel.send({"content": b"%d" % number, "more_content": True})
+            with pytest.raises(ChannelFull):
+                channel.send({"content": b"8"})
+            assert layer.receive([name]) == (name, {"content": b"0", "more_content": True})
+            assert layer.receive(["other", name], block=True)[1] == {"content": b"1", "more_content": True}
+        assert layer.receive(["http.request.body?other"]) == (None, None)
 
 
 class TestMembership:

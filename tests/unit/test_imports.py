@@ -31,7 +31,10 @@ ROWS = [
         "auth",
         "ordering",
         "security",
+        "request",
+        "streaming",
         "handler",
+        "staticfiles",
         "reliable",
         "generic",
         "binding",
@@ -50,7 +53,7 @@ FORBIDDEN_IN_CORE = {
 }
 
 #: User code is imported through these.
-USER_CODE = {"routes", "routing", "consumers", "worker", "handler", "generic"}
+USER_CODE = {"routes", "routing", "consumers", "worker", "handler", "staticfiles", "generic"}
 
 
 def _name(file: Path) -> str:

@@ -369,11 +369,12 @@ class TestCheckDefault:
         """Items 75 and 130."""
         router = Router([])
         router.check_default()
-        assert router.channels == {"websocket.connect", "websocket.receive", "websocket.disconnect"}
+        ignored = {"http.disconnect", "websocket.receive", "websocket.disconnect"}
+        assert router.channels == {"websocket.connect", *ignored}
         message = make_message("websocket.connect", path="/x", reply_channel="websocket.send!node.token")
         run(router, message)
         assert message.channel_layer.replies.delivered == [("websocket.send!node.token", {"accept": True})]
-        for channel in ("websocket.receive", "websocket.disconnect"):
+        for channel in ignored:
             message = make_message(channel, path="/x", reply_channel="websocket.send!node.token")
             run(router, message)
             assert message.channel_layer.replies.delivered == []

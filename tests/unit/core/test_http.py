@@ -155,3 +155,10 @@ def test_any_pieces_make_up_the_body(pieces: list[bytes], with_length: bool) -> 
         assert isinstance(step, Step)
         progress, got = step.progress, got + step.content
     assert (progress.state, got) == (State.DONE, body)
+
+
+@pytest.mark.parametrize("progress", [Progress(), Progress(State.STARTED)])
+def test_a_worker_that_gives_up_ends_the_response(progress: Progress) -> None:
+    found = decide(progress, {"closed": True})
+    assert isinstance(found, Fault)
+    assert found.ends

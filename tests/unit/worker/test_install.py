@@ -98,15 +98,16 @@ def layers() -> Iterator[Callable[..., None]]:
 
 class TestQueues:
     SOCKET = frozenset({"websocket.connect", "websocket.receive", "websocket.disconnect"})
+    HTTP = frozenset({"http.request", "http.disconnect"})
 
     @pytest.mark.parametrize(
         ("only", "exclude", "expected"),
         [
-            ([], [], {"chat", "chat-log", "Chat", *SOCKET}),
+            ([], [], {"chat", "chat-log", "Chat", *SOCKET, *HTTP}),
             (["chat"], [], {"chat"}),
             (["chat*"], [], {"chat", "chat-log"}),
             (["chat-*", "websocket.c*"], [], {"chat-log", "websocket.connect"}),
-            ([], ["websocket.*"], {"chat", "chat-log", "Chat"}),
+            ([], ["websocket.*", "http.*"], {"chat", "chat-log", "Chat"}),
             (["chat*"], ["*-log"], {"chat"}),
             ([], ["[!C]*"], {"Chat"}),
         ],

@@ -1,0 +1,99 @@
+"""Responses in pieces: the parts of a stream one by one, and no more of them under way than their client reads."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.db import close_old_connections
+from django.http import StreamingHttpResponse
+
+from channelcelery.channel import Channel
+from channelcelery.core.names import reply_address
+from channelcelery.exceptions import ChannelFull, ResponseAborted
+from channelcelery.layers.base import GONE, MAX_PIECES
+
+__all__ = ["PieceSender", "parts_of"]
+
+#: Seconds that one wait for credits takes at most, and that the client may be gone before it is noticed.
+_SLICE = 1.0
+#: Seconds between two tries where the inbox is full (item 60).
+_AGAIN = 0.05
+
+
+class PieceSender:
+    """Sends the pieces of one response at once, but only so far ahead as its client reads (item 107).
+
+    Args:
+        channel: the request's reply channel.
+    """
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._pieces = channel.channel_layer.pieces
+        self._address = reply_address(channel.name)
+        self._room = MAX_PIECES
+        self._looked = time.monotonic()
+
+    def send(self, piece: dict[str, Any]) -> None:
+        """Send a piece, once there is leave to.
+
+        Raises:
+            ResponseAborted: nobody takes it: the client is gone, or its interface process.
+            LayerUnavailable: Redis did not answer.
+        """
+        if time.monotonic() - self._looked >= _SLICE:
+            self._look(0)
+        while self._room < 1:
+            self._look(_SLICE)
+        while not self._sent(piece):
+            time.sleep(_AGAIN)
+            self._look(0)
+        self._room -= 1
+
+    def _sent(self, piece: dict[str, Any]) -> bool:
+        try:
+            self._channel.send(piece, immediately=True)
+        except ChannelFull:
+            return False
+        return True
+
+    def _look(self, timeout: float) -> None:
+        """Take the credits that are there, for which this waits."""
+        credits = self._pieces.take_credits(self._address, timeout)
+        self._looked = time.monotonic()
+        if credits == GONE or not (credits or self._pieces.alive(self._address.node)):
+            raise ResponseAborted(f"{self._channel.name}: nobody takes the rest of the response")
+        self._room += credits
+
+
+def parts_of(response: StreamingHttpResponse) -> Iterator[bytes]:
+    """Return the parts of a stream, made one by one, each when it is asked for."""
+    if response.is_async:
+        return _parts_of_async(response)
+    return iter(response.streaming_content)  # type: ignore[arg-type]
+
+
+def _parts_of_async(response: StreamingHttpResponse) -> Iterator[bytes]:
+    # one event loop for all parts, since a generator may hold on to things of its loop; it stands still between them
+    parts: AsyncIterator[bytes] = response.streaming_content  # type: ignore[assignment]
+    with asyncio.Runner() as runner:
+        try:
+            while (part := runner.run(_next(parts))) is not None:
+                yield part
+        finally:
+            runner.run(_close(response, parts))
+
+
+async def _next(parts: AsyncIterator[bytes]) -> bytes | None:
+    return await anext(parts, None)
+
+
+async def _close(response: StreamingHttpResponse, parts: AsyncIterator[bytes]) -> None:
+    inner = response._iterator  # type: ignore[attr-defined]
+    for generator in (parts, inner):  # Django wraps it, and closes only what is not async
+        if (close := getattr(generator, "aclose", None)) is not None:
+            await close()
+    # Django's ORM ran in a thread of its own, whose connections no signal of this one reaches
+    await sync_to_async(close_old_connections)()
