@@ -7,6 +7,8 @@ from copy import deepcopy
 from functools import partial
 from typing import Any, Literal, overload
 
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
 from django.test import TestCase, TransactionTestCase
 
 from channelcelery.around import finish
@@ -24,6 +26,7 @@ __all__ = [
     "ChannelTestCaseMixin",
     "Client",
     "TransactionChannelTestCase",
+    "addressed",
     "next_message",
     "readable_layers",
 ]
@@ -162,9 +165,7 @@ class Client:
             to: the channel.
             content: the message.
         """
-        content = deepcopy(content)
-        content.setdefault("reply_channel", self.reply_channel)
-        self.channel_layer.send(to, content)
+        self.channel_layer.send(to, addressed(to, {"reply_channel": self.reply_channel} | deepcopy(content)))
 
     def consume(self, channel: str, fail_on_none: bool = True) -> Any:
         """Run the consumer of a channel's next message, and return what it returned.
@@ -193,8 +194,7 @@ class Client:
         return None
 
     def _run(self, message: Message, consumer: Callable[..., Any], kwargs: dict[str, Any]) -> Any:
-        with collect_sends() as collected:
-            # Django's connections stay open, unlike in a worker: the test's transaction is on them (item 218)
+        with _open_connections(), collect_sends() as collected:
             consumer_started.send(sender=type(self), environ={})
             self.ran += 1
             try:
@@ -218,6 +218,24 @@ class Client:
     def join_group(self, group_name: str) -> None:
         """Make this client a member of a group."""
         Group(group_name, channel_layer=self.channel_layer).add(self.reply_channel)
+
+
+def addressed(to: str, content: dict[str, Any]) -> dict[str, Any]:
+    """Return a message with the host of a request as in Django's test client, which ALLOWED_HOSTS holds in tests."""
+    return {"server": ["testserver", 80]} | content if to == "http.request" else content
+
+
+@contextmanager
+def _open_connections() -> Iterator[None]:
+    """Keep the database's connections open, unlike in a worker: the test's transaction is on them (item 218).
+
+    A view closes them by Django's signals, as in Django's test client.
+    """
+    with ExitStack() as stack:
+        for signal in (request_started, request_finished):
+            if signal.disconnect(close_old_connections):
+                stack.callback(signal.connect, close_old_connections)
+        yield
 
 
 def _flush(collected: CollectedSends) -> None:

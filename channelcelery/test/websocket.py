@@ -14,7 +14,7 @@ from django.http.cookie import SimpleCookie
 
 from channelcelery.conf import DEFAULT_CHANNEL_LAYER
 from channelcelery.sessions import session_for_reply_channel
-from channelcelery.test.base import Client
+from channelcelery.test.base import Client, addressed
 
 __all__ = ["HttpClient", "WSClient"]
 
@@ -155,7 +155,7 @@ class WSClient(Client):
         """
         if to != "websocket.connect":
             path = path.partition("?")[0]
-        self.channel_layer.send(to, _as_bytes(self._get_content(content, text, path)))
+        self.channel_layer.send(to, _as_bytes(addressed(to, self._get_content(content, text, path))))
         self._session_cookie = False
 
     def _get_content(self, content: dict[str, Any] = _NOTHING, text: Any = None, path: str = "/") -> dict[str, Any]:

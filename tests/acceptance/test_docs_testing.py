@@ -38,7 +38,7 @@ def test_by_django_s_runner(project: Project, redis_url: str) -> None:
     output = run(
         project, redis_url, "manage.py", "test", "--noinput", "--pattern", "test*.py", "talk.tests", "talk.test_live"
     )
-    assert "Ran 6 tests" in output
+    assert "Ran 7 tests" in output
 
 
 def test_by_pytest(project: Project, redis_url: str) -> None:
@@ -46,4 +46,4 @@ def test_by_pytest(project: Project, redis_url: str) -> None:
     output = run(
         project, redis_url, "-m", "pytest", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", ".", *files
     )
-    assert "8 passed" in output
+    assert "9 passed" in output
