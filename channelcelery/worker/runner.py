@@ -53,7 +53,8 @@ def run_job(alias: str, channel: str, items: tuple[bytes, ...], claim: tuple[int
             waiting += run.sends
             if run.later:
                 again.append(count_retry(item))
-        if waiting and time.monotonic() - flushed > FLUSH_AFTER:
+        # who waits for a page is not to wait for the next one too, which may be slow
+        if waiting and (channel == "http.request" or time.monotonic() - flushed > FLUSH_AFTER):
             counts.update(flush(waiting))
             waiting.clear()
             flushed = time.monotonic()

@@ -361,6 +361,20 @@ class TestFlushing:
         )
         assert flushes == [1, 1, 1]
 
+    def test_given_requests_expect_each_answer_to_leave_before_the_next_one_is_begun(
+        self, routed: Callable[..., None], flushes: list[int]
+    ) -> None:
+        """Given a slow view behind a quick one: expect that nobody waits for another's page (items 92 and 106)."""
+
+        def view(message: Message) -> None:
+            if message["seconds"]:
+                assert flushes == [1]
+            Channel("log").send({})
+
+        routed(route("http.request", view))
+        assert counted(job({"seconds": 0}, {"seconds": 1}, channel="http.request"))[:2] == (2, 0)
+        assert flushes == [1, 1]
+
     def test_given_nothing_sent_expect_no_flush_and_nothing_counted(
         self, routed: Callable[..., None], layer: FakeLayer
     ) -> None:
