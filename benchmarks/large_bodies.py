@@ -12,7 +12,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -137,66 +138,72 @@ async def _clients(port: int, load: Load, report: Report) -> None:
     small = asyncio.create_task(_small_pages(port, report))
     results = await asyncio.gather(*slow, return_exceptions=True)
     small.cancel()
+    await asyncio.wait({small})
     report.faults += [f"{type(result).__name__}: {result}" for result in results if isinstance(result, BaseException)]
+
+
+@asynccontextmanager
+async def _connection(port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
 
 
 async def _small_pages(port: int, report: Report) -> None:
     """Ask for a small page ten times a second, on connections of their own; a late answer holds up no other."""
-    asking: set[asyncio.Task[None]] = set()
-    while True:
-        task = asyncio.create_task(_small_page(port, report))
-        asking.add(task)
-        task.add_done_callback(asking.discard)
-        await asyncio.sleep(0.1)
+    async with asyncio.TaskGroup() as asking:
+        while True:
+            asking.create_task(_small_page(port, report))
+            await asyncio.sleep(0.1)
 
 
 async def _small_page(port: int, report: Report) -> None:
     begun = time.monotonic()
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(b"GET /hello HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
-    answer = await reader.read()
+    async with _connection(port) as (reader, writer):
+        writer.write(b"GET /hello HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        answer = await reader.read()
     report.seconds.append(time.monotonic() - begun)
     if not answer.startswith(b"HTTP/1.1 200 "):
         report.faults.append(f"the small page: {answer[:100]!r}")
-    writer.close()
 
 
 async def _upload(port: int, load: Load) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
     head = b'--%b\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\n' % _BOUNDARY
     tail = b"\r\n--%b--\r\n" % _BOUNDARY
     length = len(head) + load.size + len(tail)
-    writer.write(
+    request = (
         b"POST /upload HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Length: %d\r\n"
         b"Content-Type: multipart/form-data; boundary=%b\r\n\r\n%b" % (length, _BOUNDARY, head)
     )
     left, piece = load.size, int(load.rate * _TICK)
-    begun, ticks = time.monotonic(), 0
-    while left:
-        writer.write(b"a" * min(piece, left))
-        left -= min(piece, left)
-        await writer.drain()
-        ticks += 1
-        await asyncio.sleep(max(0.0, begun + ticks * _TICK - time.monotonic()))
-    writer.write(tail)
-    answer = await reader.read()
-    writer.close()
+    async with _connection(port) as (reader, writer):
+        writer.write(request)
+        begun, ticks = time.monotonic(), 0
+        while left:
+            writer.write(b"a" * min(piece, left))
+            left -= min(piece, left)
+            await writer.drain()
+            ticks += 1
+            await asyncio.sleep(max(0.0, begun + ticks * _TICK - time.monotonic()))
+        writer.write(tail)
+        answer = await reader.read()
     if not answer.endswith(b"\r\n%d" % load.size):
         raise AssertionError(f"an upload was answered {answer[-200:]!r}")
 
 
 async def _download(port: int, load: Load) -> None:
-    piece = int(load.rate * _TICK)
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=max(piece, 65536))
-    path = b"/download?%d" % load.size
-    writer.write(b"GET %b HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n" % path)
-    head = await reader.readuntil(b"\r\n\r\n")
-    got, begun, ticks = 0, time.monotonic(), 0
-    while data := await reader.read(piece):
-        got += len(data)
-        ticks += 1
-        await asyncio.sleep(max(0.0, begun + got / load.rate - time.monotonic()))
-    writer.close()
+    piece, got = int(load.rate * _TICK), 0
+    async with _connection(port) as (reader, writer):
+        writer.write(b"GET /download?%d HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n" % load.size)
+        head = await reader.readuntil(b"\r\n\r\n")
+        begun = time.monotonic()
+        while data := await reader.read(piece):
+            got += len(data)
+            await asyncio.sleep(max(0.0, begun + got / load.rate - time.monotonic()))
     if not head.startswith(b"HTTP/1.1 200 ") or got != load.size:
         raise AssertionError(f"a download brought {got} bytes of {load.size}: {head[:100]!r}")
 

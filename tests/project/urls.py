@@ -1,7 +1,9 @@
-"""One plain page, so that HTTP can be tried."""
+"""One plain page, and long bodies, so that HTTP can be tried."""
 
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
+
+from tests.project.bodies import digest, download, stream
 
 
 def hello(request: HttpRequest) -> HttpResponse:
@@ -9,4 +11,9 @@ def hello(request: HttpRequest) -> HttpResponse:
     return HttpResponse("hello", content_type="text/plain")
 
 
-urlpatterns = [path("hello", hello)]
+urlpatterns = [
+    path("hello", hello),
+    path("digest", digest),
+    path("download/<int:size>", download),
+    path("stream/<int:parts>/<int:milliseconds>", stream),
+]
