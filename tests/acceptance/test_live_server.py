@@ -147,6 +147,13 @@ class TestEachRunner:
             assert "tested:" not in rabbit_shared.control(f"list_{kind}", "--vhost", vhost)
 
     @on_redis
+    def test_with_pages_in_the_interface(self, tested: Suite) -> None:
+        """Item 217, with CONFIG["http"] "inline"."""
+        status, output = tested.manage(f"{LIVE}.LiveTests", TESTED_HTTP="inline")
+        assert status == 0, output
+        assert_nothing_is_left(tested)
+
+    @on_redis
     def test_on_postgresql(self, tested: Suite, postgres: dict[str, Any]) -> None:
         tested.database = postgres
         status, output = tested.manage(CASES, f"{LIVE}.LiveTests")

@@ -27,7 +27,11 @@ CHANNEL_LAYERS = {
         "BACKEND": "channelcelery.layers.RedisChannelLayer",
         # nothing is there: tests must not reach what CONFIG names
         "CONFIG": {"hosts": ["redis://127.0.0.1:1/0"], "prefix": "production:"},
-        "TEST_CONFIG": {"hosts": [os.environ.get("TESTED_LAYER", "redis://127.0.0.1:1/0")], "prefix": "tested:"},
+        "TEST_CONFIG": {
+            "hosts": [os.environ.get("TESTED_LAYER", "redis://127.0.0.1:1/0")],
+            "prefix": "tested:",
+            "http": os.environ.get("TESTED_HTTP", "worker"),
+        },
         "ROUTING": "tests.tested_project.routing.channel_routing",
     }
 }
