@@ -13,6 +13,7 @@ from channelcelery.core.names import body_address, check_channel_name, check_nor
 from channelcelery.core.sends import Send
 from channelcelery.exceptions import InvalidEnvelope, InvalidName
 from channelcelery.layers.base import DelayStore, Publisher, ReplyStore, WorkerPieces
+from channelcelery.layers.order import OrderStore
 from channelcelery.layers.routers import router_of
 
 __all__ = ["ClassicApi"]
@@ -36,6 +37,7 @@ class ClassicApi:
     replies: ReplyStore
     publisher: Publisher
     delays: DelayStore
+    order: OrderStore
     pieces: WorkerPieces
     #: messages that this process sent to normal channels, and those that it could not, by channel
     sent: Counter[str]
@@ -170,6 +172,7 @@ class ClassicApi:
         """
         self.replies.flush()
         self.delays.flush()
+        self.order.flush()
         for channel in self._known():
             self.publisher.purge(channel)
 

@@ -56,5 +56,10 @@ class MemoryOrderStore:
             for token in tokens:
                 self.state.close(token, time.monotonic())
 
+    def flush(self) -> None:
+        """Drop what waits; see `OrderStore.flush`."""
+        with self._lock:
+            self.state.orders.clear()
+
     def close(self) -> None:
         """Do nothing: there are no connections."""

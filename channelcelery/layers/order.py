@@ -63,5 +63,12 @@ class OrderStore(Protocol):
             LayerUnavailable: Redis did not answer.
         """
 
+    def flush(self) -> None:
+        """Drop every message that waits, and forget whose turn it is.
+
+        Raises:
+            LayerUnavailable: Redis did not answer.
+        """
+
     def close(self) -> None:
         """End the connections; the next call opens new ones."""

@@ -1,6 +1,7 @@
 """The order of messages on Redis: each connection on the host of its interface process, by that host's clock."""
 
 from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from channelcelery.conf import LayerConfig
@@ -37,6 +38,7 @@ class RedisOrderStore:
     def __init__(self, config: LayerConfig) -> None:
         self._clients = [sync_client(config, url) for url in config.hosts]
         self._scripts: dict[int, Any] = {}
+        self._prefix = config.prefix
         stall = config.order_stall * 1000
         times = (int(stall * PATIENCE), int(stall * AGAIN), MAX_PARKED, MAX_PARKED_BYTES)
         kept = (EXPIRY * 1000, OVER_EXPIRY * 1000, CLOSED_EXPIRY * 1000)
@@ -99,6 +101,16 @@ class RedisOrderStore:
         if failure is not None and not handed:
             raise failure
         return Swept(tuple(handed), unfinished, missing)
+
+    def flush(self) -> None:
+        """Drop what waits; see `OrderStore.flush`."""
+        with reaching_redis():
+            for client in self._clients:
+                client.delete(f"{self._prefix}ordering")
+                for pattern in ("order:*", "parked:*"):
+                    keys = client.scan_iter(match=self._prefix + pattern, count=1000)
+                    while some := list(islice(keys, 1000)):
+                        client.unlink(*some)
 
     def close(self) -> None:
         """End the connections; the next call opens new ones."""

@@ -231,6 +231,16 @@ class TestWhatDoesNotCome:
         assert twin.looked_at() == {"u"}
 
 
+def test_when_the_layer_is_emptied_expect_nothing_left(twin: Twin) -> None:
+    """Item 50."""
+    for token in "tu":
+        Line(twin, token).enter(message(0), message(1))
+    twin.store.flush()
+    assert twin.looked_at() == set()
+    assert Line(twin).leave(0, room=1, channels=ALL) == Left()
+    assert Line(twin).enter(message(0)) == RUN
+
+
 class TestTooMany:
     def test_expect_the_101st_to_be_refused_but_the_disconnect_to_wait(self, line: Line) -> None:
         """Item 160, better."""
