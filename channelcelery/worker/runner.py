@@ -13,6 +13,7 @@ from channelcelery.worker import claims
 from channelcelery.worker.consume import read, run_received
 from channelcelery.worker.flush import flush, put_back
 from channelcelery.worker.ordered import Turns
+from channelcelery.worker.overdue import Overdue
 
 __all__ = ["FLUSH_AFTER", "run_job"]
 
@@ -39,11 +40,20 @@ def run_job(alias: str, channel: str, items: tuple[bytes, ...], claim: tuple[int
     counts: Counter[str] = Counter()
     waiting: list[tuple[ChannelLayer, Send]] = []
     turns = Turns(layer, counts, waiting)
+
+    def leave() -> None:
+        sends = waiting.copy()
+        counts.update(flush(sends))
+        # not cleared: a view may have ended meanwhile
+        del waiting[: len(sends)]
+
+    overdue = Overdue(FLUSH_AFTER, leave)
     again: list[bytes] = []
-    for item in items:
+    for number, item in enumerate(items, 1):
         if (received := read(layer, channel, item, counts)) is None:
             continue
         if (ordering := ordering_of(received.consumer, channel)) is not None:
+            overdue.disarm()  # turns flush, too
             turns.run(received, ordering)
         elif received.expired:
             counts["expired"] += 1
@@ -53,12 +63,15 @@ def run_job(alias: str, channel: str, items: tuple[bytes, ...], claim: tuple[int
             waiting += run.sends
             if run.later:
                 again.append(count_retry(item))
-        # who waits for a page is not to wait for the next one too, which may be slow
-        if waiting and (channel == "http.request" or time.monotonic() - flushed > FLUSH_AFTER):
-            counts.update(flush(waiting))
-            waiting.clear()
+        if waiting and time.monotonic() - flushed > FLUSH_AFTER:
+            overdue.disarm()
+            leave()
             flushed = time.monotonic()
-    counts.update(flush(waiting))
+        elif waiting and channel == "http.request" and number < len(items):
+            # who waits for a page is not to wait for the next one too, which may be slow
+            overdue.arm()
+    overdue.disarm()
+    leave()
     counts.update(put_back(layer, channel, again))
     ran, failed = counts.pop("ran", 0), counts.pop("failed", 0)
     return Outcome(ran, failed, dict(counts), time.monotonic() - begun, tuple(turns.handed))
