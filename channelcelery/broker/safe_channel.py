@@ -293,7 +293,7 @@ class SafeChannel(stock.Channel):  # type: ignore[misc]
     def _on_connection_disconnect(self, connection: Any) -> None:
         if self._in_poll is connection:
             self.popping = ()
-        self.broken = not self._closing
+        self.broken = self.broken or not self._closing
         super()._on_connection_disconnect(connection)
 
     def close(self) -> None:

@@ -133,3 +133,19 @@ def test_workers_go_on_when_redis_was_killed(
     wait_until(lambda sent=sent: len(some.ends()) == sent, timeout=40, what="all tasks to end")  # type: ignore[misc]
     wait_until(lambda: is_empty(some.url), what="an empty queue and record")
     assert some.processes[0].returncode is None
+
+
+def test_tasks_run_on_when_their_connection_is_cut(workers: Callable[..., Workers]) -> None:
+    """Given tasks that run / If Redis cuts the worker's connections / Expect each to start once, its end to count."""
+    some = workers()
+    for number in range(3):  # there is room for a fourth, so the worker waits at the bell
+        some.send("work", number, 1)
+    some.start()
+    wait_until(lambda: len(some.starts()) == 3, timeout=30, what="tasks to run")
+    with redis.Redis.from_url(some.url) as client:
+        client.client_kill_filter(_type="normal", skipme=True)
+    wait_until(lambda: "broker lost" in some.processes[0].output(), what="the worker to notice")
+    some.send("work", 3, 1)
+    wait_until(lambda: len(some.ends()) == 4, timeout=30, what="all tasks to end")
+    wait_until(lambda: is_empty(some.url), what="an empty queue and record")
+    assert some.starts() == Counter(range(4))
