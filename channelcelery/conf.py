@@ -87,7 +87,7 @@ class LayerConfig:
     message_size: int = 4 * _MIB
     inbox_capacity: int = 100_000
     inbox_bytes: int = 64 * _MIB
-    http: str = "inline"
+    http: str = "worker"
     http_timeout: float = 60.0
     response_spool: int = 64 * _MIB
     body_size: int = 100 * _MIB

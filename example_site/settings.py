@@ -30,14 +30,14 @@ if CHANNEL_LAYER_URL:
     CHANNEL_LAYERS = {
         "default": {
             "BACKEND": "channelcelery.layers.RedisChannelLayer",
-            "CONFIG": {"hosts": [CHANNEL_LAYER_URL], "http": "inline"},
+            "CONFIG": {"hosts": [CHANNEL_LAYER_URL]},
         },
     }
 else:
     CHANNEL_LAYERS = {
         "default": {
             "BACKEND": "channelcelery.layers.InMemoryChannelLayer",
-            "CONFIG": {"http": "inline"},
+            "CONFIG": {},
         },
     }
 

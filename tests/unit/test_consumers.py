@@ -137,7 +137,9 @@ class TestGetRouter:
         found = [router.match(make_message(path=path)) for path in ("/a", "/b", "/bc", "/cc", "/d")]
         assert found == [(first, {}), (second, {"x": "b"}), (second, {"x": "b"}), (third, {}), (null_consumer, {})]
         assert router.match(make_message("websocket.connect")) == (connect_consumer, {})
-        assert router.match(make_message("http.request")) is None
+        views = router.match(make_message("http.request"))
+        assert views is not None
+        assert type(views[0]).__name__ == "ViewConsumer"
 
     @pytest.mark.parametrize("routes", [None, [], "tests.unit.routings.empty", {}])
     def test_given_no_routes_expect_the_defaults(self, registry: ConsumerRegistry, routes: Any) -> None:
