@@ -5,8 +5,12 @@ import time
 from typing import Any
 from urllib.parse import parse_qs
 
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.urls import path
+
 from channelcelery import Channel, Group, route
 from channelcelery.exceptions import ChannelFull
+from channelcelery.handler import AsgiHandler, AsgiRequest
 from tests.project.consumers import write_down
 
 
@@ -67,7 +71,25 @@ def fill(message: Any) -> None:
     note("filled", [taken, time.monotonic() - begun])
 
 
+def request(message: Any) -> None:
+    """Write a request down, and answer it by hand."""
+    note("request", message.content)
+    for chunk in AsgiHandler.encode_response(HttpResponse("by hand")):
+        message.reply_channel.send(chunk)
+
+
+def view(request: Any) -> HttpResponse:
+    """Show what a view sees of its message, and which headers came."""
+    is_own = request.reply_channel.name == request.message.reply_channel.name == request.message["reply_channel"]
+    headers = sorted(key for key in request.META if key.startswith("HTTP_X"))
+    said = [isinstance(request, AsgiRequest), isinstance(request, HttpRequest), is_own, request.message.channel.name]
+    return JsonResponse({"said": said, "headers": headers, "read": len(request.body)})
+
+
+urlpatterns = [path("view/", view)]
+
 channel_routing = [
+    route("http.request", request, path=r"^/request/"),
     route("websocket.connect", connect),
     route("websocket.receive", receive),
     route("websocket.disconnect", disconnect),

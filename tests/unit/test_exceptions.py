@@ -30,6 +30,7 @@ from channelcelery.exceptions import (
     SendNotAvailableOnDemultiplexer,
     WebsocketCloseException,
 )
+from channelcelery.handler import AsgiRequest
 from tests.fakes import make_message
 
 ERRORS: list[tuple[ChannelCeleryError, dict[str, Any], list[str]]] = [
@@ -89,6 +90,13 @@ def test_every_error_is_among_those_tested_and_public() -> None:
     }
     assert defined == set(exceptions.__all__)
     assert defined == {*SHOWN, "ChannelCeleryError"}
+
+
+def test_the_errors_of_requests_are_where_channels_1x_has_them() -> None:
+    """Item 84."""
+    for name in ("ResponseLater", "RequestTimeout", "RequestAborted", "SendNotAvailableOnDemultiplexer"):
+        assert name in exceptions.__all__
+    assert AsgiRequest.ResponseLater is exceptions.ResponseLater
 
 
 def test_the_tree_in_the_docstring_is_the_real_one() -> None:
