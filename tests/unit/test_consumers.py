@@ -144,7 +144,8 @@ class TestGetRouter:
     @pytest.mark.parametrize("routes", [None, [], "tests.unit.routings.empty", {}])
     def test_given_no_routes_expect_the_defaults(self, registry: ConsumerRegistry, routes: Any) -> None:
         with layers(default=routes):
-            assert get_router().channels == {"websocket.connect", "websocket.receive", "websocket.disconnect"}
+            sockets = {"websocket.connect", "websocket.receive", "websocket.disconnect"}
+            assert get_router().channels == sockets | {"http.request", "http.disconnect"}
 
     def test_given_a_path_or_a_dict_expect_its_routes(self, registry: ConsumerRegistry) -> None:
         for routes in ("tests.unit.routings.as_dict", {"websocket.receive": first}):
