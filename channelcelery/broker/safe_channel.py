@@ -160,7 +160,7 @@ class SafeChannel(stock.Channel):  # type: ignore[misc]
         return result
 
     def basic_get(self, queue: str, no_ack: bool = False, **kwargs: Any) -> Any:
-        keys, arguments = self._pop([queue], 1, no_ack=[queue] if no_ack else [])
+        keys, arguments = self._pop([queue], 1, self._tags(), no_ack=[queue] if no_ack else [])
         for _, payload in self._decoded([queue], self._take(keys=keys, args=arguments)):
             message = self.Message(payload, channel=self)
             if not no_ack:
@@ -169,15 +169,17 @@ class SafeChannel(stock.Channel):  # type: ignore[misc]
         return None
 
     def _pop(
-        self, queues: Sequence[str], room: int, *, no_ack: Collection[str], settled: Sequence[str] = ()
+        self, queues: Sequence[str], room: int, tags: str, *, no_ack: Collection[str], settled: Sequence[str] = ()
     ) -> tuple[list[str], list[Any]]:
         lists = [self._list(queue, step) for step in self.priority_steps for queue in queues]
         keys = [*self.ledger.keys, *map(self._bell, queues), *lists]
         in_turn = int(not isinstance(self._queue_cycle, priority_cycle))
         names = ["" if queue in no_ack else dumps(queue) for queue in queues]
-        prefix = f"{self._tag_prefix}{next(self._sequence)}."
-        self.qos.coming = prefix, room
-        return keys, [room, self.lease, in_turn, prefix, len(queues), *names, *settled]
+        return keys, [room, self.lease, in_turn, tags, len(queues), *names, *settled]
+
+    def _tags(self) -> str:
+        """Return what the tags of one pop, and of no other, begin with."""
+        return f"{self._tag_prefix}{next(self._sequence)}."
 
     def _brpop_start(self, timeout: float | None = None) -> None:
         queues = list(self._queue_cycle.consume(len(self.active_queues)))
@@ -191,7 +193,9 @@ class SafeChannel(stock.Channel):  # type: ignore[misc]
         self.popping = queues
         self._room = self._room_for(queues)
         self._settling += self.qos.take_pending()
-        keys, arguments = self._pop(queues, self._room, no_ack=self._no_ack, settled=self._settling)
+        tags = self._tags()
+        self.qos.coming = tags, self._room
+        keys, arguments = self._pop(queues, self._room, tags, no_ack=self._no_ack, settled=self._settling)
         first = ("EVALSHA", self._take.sha) if self._known else ("EVAL", script("pop"))
         connection.send_command(*first, len(keys), *keys, *arguments)
 
@@ -249,14 +253,14 @@ class SafeChannel(stock.Channel):  # type: ignore[misc]
                 yield queue, message
 
     def _deliver_all(self, messages: list[tuple[str, dict[str, Any]]]) -> None:
-        left = messages[::-1]
+        left, connection = messages[::-1], self.connection  # which a callback may close
         self._delivering = True  # the pool `solo` runs each within its delivery
         try:
             while left:
                 queue, message = left.pop()
                 self._queue_cycle.rotate(queue)
-                if queue in self.connection._callbacks:
-                    self.connection._deliver(message, queue)
+                if queue in connection._callbacks:
+                    connection._deliver(message, queue)
                 else:  # cancelled meanwhile
                     left.append((queue, message))
                     self._return([left.pop()])
