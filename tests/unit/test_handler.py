@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
 from django.http import HttpResponse, StreamingHttpResponse
 from django.test import override_settings
 from django.urls import get_script_prefix
@@ -27,12 +28,16 @@ MIDDLEWARE = ["tests.unit.web_project.note_events"]
 
 @pytest.fixture(autouse=True)
 def project() -> Iterator[None]:
-    """A project with one middleware, none of which is loaded."""
+    """A project with one middleware, none of which is loaded; connections to the database are left alone."""
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
     with override_settings(ROOT_URLCONF=URLCONF, MIDDLEWARE=MIDDLEWARE):
         _loaded.clear()
         events.clear()
         loops.clear()
         yield
+    for signal in (request_started, request_finished):
+        signal.connect(close_old_connections)
     _loaded.clear()
 
 
