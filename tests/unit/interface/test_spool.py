@@ -193,6 +193,7 @@ def test_one_that_is_closed_or_cancelled_in_the_middle_gives_everything_back(mon
             assert is_whole(room, Room())
             spool.put(b"more")
             assert spool.size == 0
+        await asyncio.to_thread(room.thread.shutdown)
         assert not wrong, "no file is closed while it is written to"
 
     run(main)
