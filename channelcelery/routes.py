@@ -1,7 +1,7 @@
 """Routes, classes as routes, and includes: what the list of a routing is made of (Channels 1.x, items 64 to 73)."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import copy
 from typing import Any, Protocol
 
@@ -11,9 +11,21 @@ from django.utils.module_loading import import_string
 from channelcelery.consumers import consumer_name
 from channelcelery.core.filters import compile_filters, match_filters, named_groups
 from channelcelery.core.names import check_normal_channel_name
+from channelcelery.core.reliable import Reliable
 from channelcelery.message import Message
 
-__all__ = ["Consumer", "Include", "Match", "Routable", "Route", "RouteClass", "Routing", "load_routing"]
+__all__ = [
+    "Consumer",
+    "Include",
+    "Match",
+    "Routable",
+    "Route",
+    "RouteClass",
+    "Routing",
+    "load_routing",
+    "policies_of",
+    "read_reliable",
+]
 
 Consumer = Callable[..., Any]
 Match = tuple[Consumer, dict[str, Any]]
@@ -40,19 +52,28 @@ class Route:
     Args:
         channels: the name of a normal channel, or a list of names.
         consumer: a function or a dotted path to one.
+        reliable: True or a policy, where no message may get lost; all routes of a channel must agree on it.
         filters: key of the message -> regular expression that its value must begin with.
 
     Raises:
         ImproperlyConfigured: the path leads nowhere.
         InvalidName: a channel's name breaks the rules.
-        TypeError: the consumer cannot be called, or a filter is no text.
+        TypeError: the consumer cannot be called, a filter is no text, or `reliable` no policy.
         ValueError: a filter is a bad regular expression, or has positional groups.
     """
 
-    def __init__(self, channels: str | Iterable[str], consumer: Consumer | str, **filters: Any) -> None:
+    def __init__(
+        self,
+        channels: str | Iterable[str],
+        consumer: Consumer | str,
+        *,
+        reliable: bool | Reliable = False,
+        **filters: Any,
+    ) -> None:
         names = [channels] if isinstance(channels, str | bytes) else channels
         self.channels = [check_normal_channel_name(name) for name in names]
         self.consumer = _load_consumer(consumer)
+        self.reliable = read_reliable(f"route {'/'.join(self.channels)}", reliable)
         self.filters = compile_filters(f"route {'/'.join(self.channels)} -> {consumer_name(self.consumer)}", filters)
 
     def match(self, message: Message) -> Match | None:
@@ -75,18 +96,19 @@ class RouteClass(Route):
 
     Args:
         consumer: a class with a `channel_names()`, or a dotted path to one.
+        reliable: as for `Route`.
         filters: as for `Route`.
 
     Raises:
         ValueError: the class has no `channel_names()`; and whatever `Route` raises.
     """
 
-    def __init__(self, consumer: Consumer | str, **filters: Any) -> None:
+    def __init__(self, consumer: Consumer | str, *, reliable: bool | Reliable = False, **filters: Any) -> None:
         loaded = _load_consumer(consumer)
         names = getattr(loaded, "channel_names", None)
         if not callable(names):
             raise ValueError(f"{consumer_name(loaded)} has no channel_names() to say which channels it is for")
-        super().__init__(sorted(names()), loaded, **filters)
+        super().__init__(sorted(names()), loaded, reliable=reliable, **filters)
 
 
 class Include:
@@ -132,6 +154,43 @@ class Include:
         shown = [str(entry) for entry in self.routing[:2]] + ["…"] * (len(self.routing) > 2)
         source = repr(self._path) if self._path else f"[{', '.join(shown)}]"
         return f"include of {source}{_shown(self.prefixes)}"
+
+
+def read_reliable(owner: str, reliable: object) -> Reliable | None:
+    """Return the policy that `reliable=` stands for, or None.
+
+    Args:
+        owner: the route in words, for the error.
+        reliable: True, False or a policy.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if isinstance(reliable, bool):
+        return Reliable() if reliable else None
+    if not isinstance(reliable, Reliable):
+        raise TypeError(
+            f"reliable={reliable!r:.100} on {owner}: write True or Reliable(…); for messages with a key of this name "
+            "use a route object of your own"
+        )
+    return reliable
+
+
+def policies_of(entry: Routable, channel: str) -> Iterator[tuple[Reliable | None, str]]:
+    """Yield what the routes of one channel say of its reliability, with the route in words.
+
+    A route object of a project's own says something if it has an attribute `reliable`: a policy, or None.
+
+    Args:
+        entry: a route or an include.
+        channel: a normal channel's name.
+    """
+    if isinstance(entry, Include):
+        for inner in entry.routing:
+            if channel in set(inner.channel_names()):
+                yield from policies_of(inner, channel)
+    elif hasattr(entry, "reliable"):
+        yield read_reliable(str(entry), entry.reliable or False), str(entry)
 
 
 def _load_consumer(consumer: Consumer | str) -> Consumer:

@@ -18,9 +18,20 @@ from django.utils.module_loading import import_string
 
 from channelcelery.conf import DEFAULT_CHANNEL_LAYER
 from channelcelery.consumers import autodiscover, registry
+from channelcelery.core.reliable import Reliable
 from channelcelery.layers import channel_layers
 from channelcelery.message import Message
-from channelcelery.routes import Consumer, Include, Match, Routable, Route, RouteClass, Routing, load_routing
+from channelcelery.routes import (
+    Consumer,
+    Include,
+    Match,
+    Routable,
+    Route,
+    RouteClass,
+    Routing,
+    load_routing,
+    policies_of,
+)
 
 __all__ = [
     "Include",
@@ -50,11 +61,15 @@ class Router:
         routing: a list of routes, a dict, or a dotted path to either.
 
     Raises:
-        ImproperlyConfigured: a path leads nowhere, or something in a list is no route.
+        ImproperlyConfigured: a path leads nowhere, something in a list is no route, or the routes of a channel disagree
+            on whether it is reliable.
     """
 
     def __init__(self, routing: Routing) -> None:
         self._routes = _by_channel(load_routing(routing), "the routing")
+        #: the reliable channels, each with its policy
+        self.reliable: dict[str, Reliable] = {}
+        self._agree(self._routes)
 
     @property
     def channels(self) -> set[str]:
@@ -72,6 +87,26 @@ class Router:
         """Add a route after all others."""
         for channel, entries in _by_channel([route], "add_route()").items():
             self._routes.setdefault(channel, []).extend(entries)
+            self._agree([channel])
+
+    def _agree(self, channels: Iterable[str]) -> None:
+        """Take note of which channels are reliable, or refuse what cannot be so."""
+        for channel in channels:
+            said = [each for entry in self._routes[channel] for each in policies_of(entry, channel)]
+            policies = {policy for policy, _ in said}
+            if len(policies) > 1:
+                raise ImproperlyConfigured(
+                    f"The consumers of {channel} disagree on whether and how it is reliable, which belongs to the "
+                    f"channel: write the same reliable=… for {'; '.join(route for _, route in said)}"
+                )
+            policy = next(iter(policies), None)
+            if policy is not None and channel.startswith(("websocket.", "http.")):
+                raise ImproperlyConfigured(
+                    f"{channel} cannot be reliable: what comes from a connection is over when that is. Forward what "
+                    f"must not get lost to a channel of your own: Channel('orders').send({{…}}) in {said[0][1]}"
+                )
+            if policy is not None:
+                self.reliable[channel] = policy
 
     def check_default(self, http_consumer: Consumer | str | None = None) -> None:
         """Add, after all others, consumers for what interface processes send whether anyone listens or not (item 75).
@@ -142,7 +177,7 @@ def make_router(alias: str) -> Router:
     router = Router(channel_layers.config(alias).routing or [])
     autodiscover()
     for found in registry.of(alias):
-        router.add_route(Route(found.channels, found.function, **found.filters))
+        router.add_route(Route(found.channels, found.function, reliable=found.reliable, **found.filters))
     return router
 
 
