@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.apps import AppConfig
+from django.core.management import get_commands
 
 from channelcelery.checks import register_checks
 from channelcelery.layers.routers import find_routers_by
@@ -21,6 +22,20 @@ class ChannelCeleryConfig(AppConfig):
     def ready(self) -> None:
         register_checks()
         find_routers_by(_router)
+        _take_runserver(get_commands())
+
+
+def _take_runserver(commands: dict[str, str]) -> None:
+    """Let `manage.py runserver` be ours where `django.contrib.staticfiles` stands before us (Channels 1.x, item 221).
+
+    The documentation of Channels 1.x put its application last, and so do the projects written for it. Applications
+    that know nothing of this package, such as daphne, keep theirs: `channelcelery.W004` tells of them.
+
+    Args:
+        commands: application by command, as Django keeps it.
+    """
+    if commands.get("runserver") == "django.contrib.staticfiles":
+        commands["runserver"] = "channelcelery"
 
 
 def _router(alias: str) -> Any:

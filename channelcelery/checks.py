@@ -29,8 +29,8 @@ LAYERS_TAG = "channelcelery"
 ROUTING_TAG = "channelcelery_routing"
 
 #: Applications whose `runserver` knows nothing of ours; one that builds on whatever comes next, as a project's own may,
-#: is none of them.
-_OTHER_RUNSERVERS = {"django.contrib.staticfiles", "daphne", "channels"}
+#: is none of them, and neither is that of staticfiles, whose place ours takes.
+_OTHER_RUNSERVERS = {"daphne", "channels"}
 
 
 def register_checks() -> None:

@@ -157,12 +157,12 @@ def test_no_static_files_if_they_are_not_wanted(shop: Shop) -> None:
         assert get(shop, "/page/")[0] == 200
 
 
-def test_another_application_s_runserver_is_warned_of(shop: Shop) -> None:
-    """Item 221: the order of INSTALLED_APPS decides whose it is."""
-    shop.set("INSTALLED_APPS = ['django.contrib.staticfiles', 'channelcelery', 'shop']")
-    with django_s_own(shop) as process:
-        process.wait_for_output(r"channelcelery\.W004.*that of django\.contrib\.staticfiles")
-        process.wait_for_output(r"HINT: Put 'channelcelery' before 'django\.contrib\.staticfiles'")
+def test_where_it_stands_in_installed_apps_does_not_matter(shop: Shop) -> None:
+    """Items 112 and 221: Channels 1.x told to put it last, after staticfiles, which has a runserver too."""
+    shop.set("INSTALLED_APPS = ['django.contrib.staticfiles', 'shop', 'channelcelery']")
+    with shop.demo():
+        assert handshake(shop, "/echo/") == 101
+        assert get(shop, "/static/shop.css") == (200, "body { color: green }")
 
 
 def test_detailed_log(shop: Shop) -> None:

@@ -1,13 +1,11 @@
 """System checks: what is wrong is said with the mend, and only by processes that may find out."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from django.apps import apps
 from django.conf import settings
 from django.core.checks import Error, Warning, registry, run_checks
-from django.core.management import get_commands
 from django.test import override_settings
 
 from channelcelery.checks import (
@@ -55,32 +53,39 @@ class TestApplication:
 
 
 class TestRunserver:
-    """Item 221: whose runserver it is depends on the order of INSTALLED_APPS."""
+    """Item 221: ours is in the place of staticfiles' one, and the order of INSTALLED_APPS decides about others."""
 
-    @pytest.fixture(autouse=True)
-    def _no_commands_from_before(self) -> Iterator[None]:
-        get_commands.cache_clear()
-        yield
-        get_commands.cache_clear()
+    @pytest.fixture
+    def commands(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+        """Application by command, as Django keeps it; others than staticfiles need not be installed."""
+        found: dict[str, str] = {}
+        for module in ("apps", "checks"):
+            monkeypatch.setattr(f"channelcelery.{module}.get_commands", lambda: found)
+        return found
 
     @pytest.mark.parametrize(
-        ("installed", "ids"),
+        ("theirs", "counts", "ids"),
         [
-            (["channelcelery", "django.contrib.staticfiles"], []),
-            (["django.contrib.staticfiles", "channelcelery"], ["channelcelery.W004"]),
-            (["channelcelery"], []),
+            ("channelcelery", "channelcelery", []),
+            ("django.contrib.staticfiles", "channelcelery", []),
+            ("daphne", "daphne", ["channelcelery.W004"]),
+            ("shop", "shop", []),
         ],
     )
-    def test_given_an_order_expect_a_warning_if_it_is_another_s(self, installed: list[str], ids: list[str]) -> None:
-        with override_settings(INSTALLED_APPS=installed):
-            found = check_runserver()
+    def test_given_whose_comes_first_expect_ours_or_a_warning(
+        self, commands: dict[str, str], theirs: str, counts: str, ids: list[str]
+    ) -> None:
+        commands["runserver"] = theirs
+        apps.get_app_config("channelcelery").ready()
+        assert commands == {"runserver": counts}
+        found = check_runserver()
         assert [each.id for each in found] == ids
-        assert all("before 'django.contrib.staticfiles'" in str(each.hint) for each in found)
+        assert all("before 'daphne'" in str(each.hint) for each in found)
 
-    def test_given_no_layers_expect_none(self) -> None:
+    def test_given_no_layers_expect_none(self, commands: dict[str, str]) -> None:
         """Ours is Django's own then, too."""
-        installed = ["django.contrib.staticfiles", "channelcelery"]
-        with override_settings(INSTALLED_APPS=installed), layers():
+        commands["runserver"] = "daphne"
+        with layers():
             assert check_runserver() == []
 
 
