@@ -8,6 +8,7 @@ from channelcelery.conf import layer_config
 from channelcelery.core.envelope import decode_content, decode_item, encode_content, encode_item
 from channelcelery.core.sends import GroupSend, ReplySend
 from channelcelery.exceptions import ChannelFull
+from channelcelery.layers.attempts import MemoryAttemptStore
 from channelcelery.layers.base import Delivered, Orphan
 from channelcelery.layers.layer import ChannelLayer
 from channelcelery.layers.memory_delays import MemoryDelayStore
@@ -116,6 +117,7 @@ class FakeLayer(ChannelLayer):
             FakePublisher(),
             MemoryDelayStore(1_000),
             MemoryOrderStore(made.order_stall),
+            MemoryAttemptStore(),
             MemoryWorkerPieces(made.expiry, lambda node: node in self.nodes),
             _no_inbox,
             _no_inbox,

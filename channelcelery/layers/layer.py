@@ -22,6 +22,7 @@ from channelcelery.core.names import (
 )
 from channelcelery.core.sends import BodySend, ChannelSend, DelayedSend, GroupSend, ReplySend, Send
 from channelcelery.exceptions import BrokerUnavailable, ChannelFull, LayerUnavailable, MessageTooLarge
+from channelcelery.layers.attempts import AttemptStore
 from channelcelery.layers.base import (
     DelayStore,
     Delivered,
@@ -55,6 +56,7 @@ class ChannelLayer(ClassicApi):
         publisher: the half that holds normal channels.
         delays: where messages for either half wait until they are due.
         order: where the order of a connection's messages is kept.
+        attempts: where the runs of reliable messages are counted.
         pieces: where HTTP bodies travel that do not fit one message.
         make_inbox: makes the inbox of one interface process from a node's name.
         make_pieces: makes that process's side of `pieces`, likewise.
@@ -71,6 +73,7 @@ class ChannelLayer(ClassicApi):
         publisher: Publisher,
         delays: DelayStore,
         order: OrderStore,
+        attempts: AttemptStore,
         pieces: WorkerPieces,
         make_inbox: Callable[[str], Inbox],
         make_pieces: Callable[[str], InterfacePieces],
@@ -81,6 +84,7 @@ class ChannelLayer(ClassicApi):
         self.publisher = publisher
         self.delays = delays
         self.order = order
+        self.attempts = attempts
         self.pieces = pieces
         self.make_inbox = make_inbox
         self.make_pieces = make_pieces
@@ -306,4 +310,5 @@ class ChannelLayer(ClassicApi):
         self.replies.close()
         self.delays.close()
         self.order.close()
+        self.attempts.close()
         self.pieces.close()

@@ -17,6 +17,7 @@ from channelcelery.core.names import ReplyAddress, is_reply_channel, reply_addre
 from channelcelery.core.reply_state import Fields, ReplyState
 from channelcelery.core.sends import GroupSend, ReplySend
 from channelcelery.exceptions import InvalidEnvelope
+from channelcelery.layers.attempts import MemoryAttemptStore
 from channelcelery.layers.base import Beat, Delivered, Orphan
 from channelcelery.layers.layer import ChannelLayer
 from channelcelery.layers.memory_delays import MemoryDelayStore
@@ -230,6 +231,7 @@ class InMemoryChannelLayer(ChannelLayer):
             publisher,
             delays,
             order,
+            MemoryAttemptStore(),
             pieces,
             lambda node: MemoryInbox(store, node, order.forget),
             lambda node: MemoryInterfacePieces(pieces),

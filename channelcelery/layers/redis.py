@@ -3,6 +3,7 @@
 from channelcelery.broker.publisher import KombuPublisher
 from channelcelery.conf import LayerConfig
 from channelcelery.layers.layer import ChannelLayer
+from channelcelery.layers.redis_attempts import RedisAttemptStore
 from channelcelery.layers.redis_delays import RedisDelayStore
 from channelcelery.layers.redis_inbox import RedisInbox
 from channelcelery.layers.redis_order import RedisOrderStore
@@ -27,6 +28,7 @@ class RedisChannelLayer(ChannelLayer):
             KombuPublisher(config),
             RedisDelayStore(config),
             RedisOrderStore(config),
+            RedisAttemptStore(config),
             RedisWorkerPieces(config),
             lambda node: RedisInbox(config, node, lambda: store.fingerprint),
             lambda node: RedisInterfacePieces(config, node),
