@@ -11,6 +11,8 @@ ChannelCeleryError
 │   └── BrokerUnanswered                       it may have taken it, but did not say so
 ├── LayerUnavailable                           Redis did not take a reply, a group send or a membership
 ├── ConsumeLater                               raised by a consumer: run this message again, later
+├── Retry                                      raised by a reliable consumer: run this message again, after a while
+├── Reject                                     raised by a reliable consumer: no further run could do better
 ├── DenyConnection                             raised by a connect consumer: refuse the socket
 ├── ResponseLater                              raised by a view: something else answers the request, later
 ├── RequestTimeout                             a piece of a request's body did not come in time
@@ -39,10 +41,12 @@ __all__ = [
     "InvalidName",
     "LayerUnavailable",
     "MessageTooLarge",
+    "Reject",
     "RequestAborted",
     "RequestTimeout",
     "ResponseAborted",
     "ResponseLater",
+    "Retry",
     "SendNotAvailableOnDemultiplexer",
     "WebsocketCloseException",
 ]
@@ -161,6 +165,40 @@ class LayerUnavailable(ChannelCeleryError):
 
 class ConsumeLater(ChannelCeleryError):
     """Raised by a consumer whose message should run again later (item 80)."""
+
+
+class Retry(ChannelCeleryError):
+    """Raised by the consumer of a reliable channel whose message should run again after a while.
+
+    After the last of its attempts the message is dead.
+
+    Args:
+        after: seconds, at least 0; None waits as after any other error, by the channel's backoff.
+        why: what a person is told who looks at the log or the dead letters.
+
+    Raises:
+        ValueError: the seconds are no such number.
+    """
+
+    def __init__(self, after: float | None = None, why: str = "") -> None:
+        # so written that not-a-number is refused
+        if after is not None and (isinstance(after, bool) or not isinstance(after, int | float) or not after >= 0):
+            raise ValueError(
+                f"Retry(after={after!r:.100}): write a number of seconds, or None for the channel's backoff"
+            )
+        super().__init__(why or "the consumer asked for another run")
+        self.after = after
+
+
+class Reject(ChannelCeleryError):
+    """Raised by the consumer of a reliable channel whose message no further run could handle: it is dead at once.
+
+    Args:
+        why: what a person is told who looks at the dead letters.
+    """
+
+    def __init__(self, why: str = "") -> None:
+        super().__init__(why or "the consumer rejected the message")
 
 
 class DenyConnection(ChannelCeleryError):

@@ -4,7 +4,7 @@ import logging
 import time
 from asyncio import CancelledError
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from inspect import iscoroutine
@@ -23,6 +23,8 @@ from channelcelery.exceptions import (
     DenyConnection,
     InvalidEnvelope,
     InvalidName,
+    Reject,
+    Retry,
 )
 from channelcelery.layers.layer import ChannelLayer
 from channelcelery.message import Message
@@ -50,6 +52,7 @@ class Received:
         retries: how often it went back to its channel.
         expired: its deadline is over, so that it may not run.
         copy: it was parked, and may have had its turn meanwhile.
+        reliable: its channel is, so that its end is the caller's to handle, and nothing leaves unless it returned.
     """
 
     message: Message
@@ -59,6 +62,7 @@ class Received:
     retries: int = 0
     expired: bool = False
     copy: bool = False
+    reliable: bool = False
 
 
 @dataclass(slots=True)
@@ -68,10 +72,12 @@ class Run:
     Args:
         sends: (layer, send) pairs, for the caller to flush.
         later: the consumer wants it to run again; it then goes back to its channel.
+        error: what the consumer raised, if it did not return.
     """
 
     sends: list[tuple[ChannelLayer, Send]] = field(default_factory=list)
     later: bool = False
+    error: BaseException | None = None
 
 
 def read(layer: ChannelLayer, channel: str, item: bytes, counts: Counter[str]) -> Received | None:
@@ -128,32 +134,39 @@ def run_received(received: Received, counts: Counter[str]) -> Run:
     Returns:
         What the consumer sent, also if it raised, and whether the message is to run again.
     """
-    later = False
+    run = Run()
     with collect_sends() as collected:
         try:
-            later = _consume(received, counts, collected)
-        except Exception:  # a reply channel that no interface process made
+            run.later, run.error = _consume(received, counts, collected)
+        except Exception as error:  # a reply channel that no interface process made
             counts["failed"] += 1
             logger.exception("a message of %s could not be handled", received.message.channel.name)
-    return Run(collected.sends, later)
+            run.error = error
+    run.sends = collected.sends
+    return run
 
 
-def _consume(received: Received, counts: Counter[str], collected: CollectedSends) -> bool:
+def _consume(received: Received, counts: Counter[str], collected: CollectedSends) -> tuple[bool, BaseException | None]:
     message, channel = received.message, received.message.channel.name
     name = consumer_name(received.consumer)
     logger.debug("%s -> %s", channel, name)
-    ended = _call(received.consumer, name, message, received.kwargs)
+    ended, error = _call(received, name)
     counts["ran"] += 1
+    if received.reliable:
+        if error is not None:
+            collected.sends.clear()
+            counts["failed"] += 1
+        return False, error
     if ended is _Ended.LATER:
         if received.retries < MAX_RETRIES:
-            return True
+            return True, None
         counts["retried_too_often"] += 1
         text = "%s raised ConsumeLater %d times on a message of %s: dropped"
         logger.warning(text, name, received.retries + 1, channel)
     counts["failed"] += ended is _Ended.RAISED
     if channel == "websocket.connect":
         _answer(message, collected, accept=ended is _Ended.RETURNED)
-    return False
+    return False, error
 
 
 class _Ended(Enum):
@@ -164,45 +177,48 @@ class _Ended(Enum):
     LATER = auto()
 
 
-def _call(consumer: Callable[..., Any], name: str, message: Message, kwargs: dict[str, Any]) -> _Ended:
+def _call(received: Received, name: str) -> tuple[_Ended, BaseException | None]:
     """Call a consumer as a request would be handled."""
+    message = received.message
     consumer_started.send_robust(sender=Worker, environ={})
     close_old_connections()
     try:
-        result = consumer(message, **kwargs)
+        result = received.consumer(message, **received.kwargs)
         if iscoroutine(result):  # rather than asking the consumer, which may be async behind a plain decorator
             async_to_sync(_finish)(result)
-    except ConsumeLater:
-        return _Ended.LATER
-    except DenyConnection:
+    except ConsumeLater as error:
+        return _Ended.LATER, error
+    except DenyConnection as error:
         if message.channel.name == "websocket.connect":
             if message.reply_channel is not None:
                 message.reply_channel.send({"close": True})
-            return _Ended.RETURNED
+            return _Ended.RETURNED, None
         logger.exception("%s denied a connection on %s: only websocket.connect can", name, message.channel.name)
+        return _Ended.RAISED, error
     except ChannelSocketException as error:
         return _run_exception(error, name, message)
-    except (Exception, CancelledError, SystemExit):  # the last two must not end a process of the pool, either
-        logger.exception("the consumer %s raised on a message of %s", name, message.channel.name)
+    except (Exception, CancelledError, SystemExit) as error:  # the last two must not end a process of the pool, either
+        if not (received.reliable and isinstance(error, Retry | Reject)):
+            logger.exception("the consumer %s raised on a message of %s", name, message.channel.name)
+        return _Ended.RAISED, error
     else:
-        return _Ended.RETURNED
+        return _Ended.RETURNED, None
     finally:
         close_old_connections()
         consumer_finished.send_robust(sender=Worker)
-    return _Ended.RAISED
 
 
 async def _finish(coroutine: Coroutine[Any, Any, Any]) -> None:
     await coroutine
 
 
-def _run_exception(error: ChannelSocketException, name: str, message: Message) -> _Ended:
+def _run_exception(error: ChannelSocketException, name: str, message: Message) -> tuple[_Ended, BaseException | None]:
     try:
         error.run(message)
-    except Exception:
+    except Exception as failure:
         logger.exception("%s raised by %s could not act", type(error).__name__, name)
-        return _Ended.RAISED
-    return _Ended.RETURNED
+        return _Ended.RAISED, failure
+    return _Ended.RETURNED, None
 
 
 def _answer(message: Message, collected: CollectedSends, accept: bool) -> None:

@@ -23,10 +23,12 @@ from channelcelery.exceptions import (
     InvalidName,
     LayerUnavailable,
     MessageTooLarge,
+    Reject,
     RequestAborted,
     RequestTimeout,
     ResponseAborted,
     ResponseLater,
+    Retry,
     SendNotAvailableOnDemultiplexer,
     WebsocketCloseException,
 )
@@ -52,6 +54,10 @@ ERRORS: list[tuple[ChannelCeleryError, dict[str, Any], list[str]]] = [
     (BrokerUnavailable("refused"), {"reason": "refused"}, ["refused", "CELERY_BROKER_URL"]),
     (LayerUnavailable("refused"), {"reason": "refused"}, ["refused", "CONFIG['hosts']"]),
     (ConsumeLater(), {}, []),
+    (Retry(2.5, "no paper"), {"after": 2.5}, ["no paper"]),
+    (Retry(), {"after": None}, ["another run"]),
+    (Reject("no such order"), {}, ["no such order"]),
+    (Reject(), {}, ["rejected"]),
     (DenyConnection(), {}, []),
     (ResponseLater(), {}, []),
     (RequestTimeout(), {}, []),
@@ -156,3 +162,9 @@ def test_given_a_socket_exception_without_a_run_expect_its_name_in_the_error() -
 
     with pytest.raises(NotImplementedError, match="Ban must define run"):
         Ban().run(make_message())
+
+
+@pytest.mark.parametrize("after", [-1, float("nan"), "1", True])
+def test_if_a_retry_is_not_for_a_number_of_seconds_expect_an_error(after: Any) -> None:
+    with pytest.raises(ValueError, match=r"Retry\(after="):
+        Retry(after)

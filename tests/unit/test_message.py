@@ -81,6 +81,18 @@ def test_given_a_copy_expect_its_own_content_and_the_same_channel_and_layer() ->
     assert other.channel_layer is message.channel_layer
 
 
+def test_given_a_message_expect_an_id_of_its_own_that_stays_and_the_first_attempt() -> None:
+    message, other = make_message(), make_message()
+    assert message.id == message.id != other.id
+    assert (message.attempt, message.redelivered) == (1, False)
+
+
+def test_given_one_of_a_reliable_channel_expect_what_its_run_says_in_copies_too() -> None:
+    message = Message({}, "orders", FakeLayer(), id="an id", attempt=3, redelivered=True)
+    for each in (message, message.copy()):
+        assert (each.id, each.attempt, each.redelivered) == ("an id", 3, True)
+
+
 def test_given_decorators_expect_what_they_hang_on_it_to_stay() -> None:
     """Item 35."""
     message = make_message()
