@@ -46,7 +46,7 @@ _url = os.environ.get("CHANNEL_LAYER_URL")
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "asgi_redis.RedisChannelLayer" if _url else "asgiref.inmemory.ChannelLayer",
-        "CONFIG": {"http": "worker"} | ({"hosts": [_url]} if _url else {}),
+        "CONFIG": {"hosts": [_url]} if _url else {},
         "ROUTING": "tests.acceptance.getting_started.routing.channel_routing",
     },
 }
