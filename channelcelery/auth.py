@@ -9,12 +9,23 @@ from django.contrib import auth
 from django.contrib.sessions.backends.base import SessionBase
 
 from channelcelery.around import around
-from channelcelery.sessions import with_channel_and_http_session, with_channel_session, with_http_session
+from channelcelery.sessions import (
+    channel_and_http_session,
+    channel_session,
+    http_session,
+    with_channel_and_http_session,
+    with_channel_session,
+    with_http_session,
+)
 
+# the decorators of sessions too: in Channels 1.x they could be imported from here, and projects do
 __all__ = [
+    "channel_and_http_session",
     "channel_and_http_session_user_from_http",
+    "channel_session",
     "channel_session_user",
     "channel_session_user_from_http",
+    "http_session",
     "http_session_user",
     "transfer_user",
 ]

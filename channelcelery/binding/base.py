@@ -18,11 +18,15 @@ from channelcelery.conf import DEFAULT_CHANNEL_LAYER
 from channelcelery.message import Message
 from channelcelery.sessions import channel_session
 
-__all__ = ["CREATE", "DELETE", "UPDATE", "Binding"]
+__all__ = ["CREATE", "DELETE", "UPDATE", "Binding", "BindingMetaclass"]
 
 CREATE = "create"
 UPDATE = "update"
 DELETE = "delete"
+
+
+class BindingMetaclass(type):
+    """What packages for Channels 1.x derive their bindings' metaclass from; a binding itself needs none (item 200)."""
 
 
 class Binding:

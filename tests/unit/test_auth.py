@@ -9,6 +9,8 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
 from django.test import Client
 
+import channelcelery.auth
+import channelcelery.sessions
 from channelcelery.auth import (
     channel_and_http_session_user_from_http,
     channel_session_user,
@@ -42,6 +44,12 @@ def connect_as(user: User) -> str:
     cookie = cookie_of(user)
     assert channel_session_user_from_http(whoami)(connect_message(cookie=cookie)) == user
     return cookie
+
+
+def test_expect_the_decorators_of_sessions_too() -> None:
+    """Items 131, 139 and 144: projects for Channels 1.x import them from here as well."""
+    for name in ("channel_session", "http_session", "channel_and_http_session"):
+        assert getattr(channelcelery.auth, name) is getattr(channelcelery.sessions, name)
 
 
 class TestHttpSessionUser:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from channelcelery.binding import Binding
-from channelcelery.binding.base import CREATE, DELETE, UPDATE
+from channelcelery.binding.base import CREATE, DELETE, UPDATE, BindingMetaclass
 from channelcelery.binding.websockets import WebsocketBinding, WebsocketBindingWithMembers
 from tests.fakes import FakeLayer
 from tests.unit.binding.warehouse.models import Number
@@ -61,6 +61,27 @@ class TestWhatIsNeeded:
         assert WebsocketBinding.slight_ordering is False
         assert WebsocketBinding.stream is None
         assert WebsocketBindingWithMembers.send_members == []
+
+
+def test_given_a_metaclass_as_packages_for_channels_1_have_one_expect_the_binding_to_work(layer: FakeLayer) -> None:
+    """Item 200: they derive it from that of bindings in 1.x, to add something to each class."""
+
+    class Counted(BindingMetaclass):
+        def __new__(cls, name: str, bases: tuple[type, ...], body: dict[str, Any]) -> Any:
+            made: Any = super().__new__(cls, name, bases, body)
+            made.actions = [name for name in dir(made) if name.endswith("_action")]
+            return made
+
+    class Resource(WebsocketBinding, metaclass=Counted):
+        model = None
+
+    class Numbers(Resource):
+        model = Number
+        stream = "numbers"
+        fields = ["name"]
+
+    assert Numbers.actions == ["run_action"]  # type: ignore[attr-defined]
+    assert Numbers.get_registered_models() == [Number]
 
 
 @pytest.mark.django_db
