@@ -51,9 +51,9 @@ def work(self: Any, number: int, seconds: float) -> None:
 
 @app.task(name="poison", bind=True)
 def poison(self: Any, number: int) -> None:
-    """Kill the process that runs it, until it has been given back three times."""
+    """Kill the process that runs it, until it has been given back twice."""
     given_back = int((self.request.headers or {}).get("x-delivery-count", 0))
     note("start", number, given_back)
-    if given_back < 3:
+    if given_back < 2:
         os.kill(os.getpid(), 9)
     note("end", number, given_back)

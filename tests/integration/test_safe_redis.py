@@ -94,7 +94,7 @@ def test_killed_between_taking_and_running(
     worker: Callable[..., Worker], redis_url: str, client: Any, kind: str
 ) -> None:
     """Given a worker that is killed when a message has reached it / Expect it back, which Kombu's transport loses."""
-    queue, safe = new_queue(), worker(options={"visibility_timeout": 2})
+    queue, safe = new_queue(), worker(options={"visibility_timeout": 1})
     safe.send(queue, "precious")
     process = doomed(
         redis_url,
@@ -109,7 +109,7 @@ def test_killed_between_taking_and_running(
     assert process.returncode == -9, process.output()
     safe.consume(queue)
     if kind == "Connection":
-        assert safe.read_for(3) == []
+        assert safe.read_for(2) == []
         assert under_way(client) == (0, 0, 0)
     else:
         (message,) = safe.read(1)
