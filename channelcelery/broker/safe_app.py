@@ -5,6 +5,7 @@ from typing import Any
 from celery import Celery
 from celery.app.amqp import AMQP
 from kombu import Connection
+from kombu.connection import ConnectionPool, PooledConnection
 from kombu.transport.redis import SentinelTransport, Transport
 from kombu.utils.imports import symbol_by_name
 
@@ -23,9 +24,24 @@ class SafeConnection(Connection):
         found: Any = super().get_transport_cls()
         return _SAFE.get(found, found)
 
+    def Pool(self, limit: int | None = None, **kwargs: Any) -> Any:
+        """Return a pool of such connections; senders take theirs from one."""
+        return _SafePool(self, limit, **kwargs)
+
     def __eqhash__(self) -> Any:
         # Kombu shares pools between connections that are equal, and another app's may be Kombu's own
         return ("safe", super().__eqhash__())
+
+
+class _SafePooledConnection(SafeConnection, PooledConnection):
+    pass
+
+
+class _SafePool(ConnectionPool):
+    def new(self) -> Any:
+        connection: Any = self.connection
+        pooled: Any = _SafePooledConnection
+        return pooled(self, **dict(connection._info(resolve=False)))
 
 
 class _SafeAMQP(AMQP):

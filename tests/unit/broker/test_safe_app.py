@@ -29,6 +29,8 @@ def test_redis_alone_gets_the_safe_transport(url: str, transport: type) -> None:
     app = make_safe(make_safe(Celery(broker=url)))
     for connection in (app.connection_for_read(), app.connection_for_write(), app.connection_for_read().clone()):
         assert connection.get_transport_cls() is transport
+    with app.pool.acquire() as pooled:  # senders take theirs from here
+        assert pooled.get_transport_cls() is transport
     assert is_safe(app)
 
 
