@@ -105,7 +105,8 @@ def _check_shape(content: dict[Any, Any], limit: int) -> None:
             inside: Any = ()
             if isinstance(value, dict):
                 _check_keys(value)
-                inside = value.values()
+                # that of a QueryDict is a generator
+                inside = value.values() if type(value) is dict else list(value.values())
             elif isinstance(value, _EXTENSIONS):  # an ExtType is a tuple, too
                 raise InvalidContent(f"{_RULE}: not {type(value).__name__}")
             elif isinstance(value, list | tuple):

@@ -57,6 +57,18 @@ class TestWhatTravels:
     def test_given_writable_bytes_expect_bytes(self) -> None:
         assert travel({"a": bytearray(b"x"), "b": memoryview(b"y")}) == {"a": b"x", "b": b"y"}
 
+    def test_given_a_dict_whose_values_have_no_length_expect_it_to_travel(self) -> None:
+        """Item 22: a QueryDict, such as request.POST, is one."""
+
+        class LastValues(dict[str, list[str]]):
+            def values(self) -> Any:
+                return (each[-1] for each in super().values())
+
+            def items(self) -> Any:
+                return ((key, each[-1]) for key, each in super().items())
+
+        assert travel({"form": LastValues(a=["1", "2"])}) == {"form": {"a": "2"}}
+
     def test_given_a_change_after_encoding_expect_what_was_encoded(self) -> None:
         """Item 24."""
         content = {"a": [1]}
