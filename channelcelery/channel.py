@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 from channelcelery.conf import DEFAULT_CHANNEL_LAYER
 from channelcelery.core.names import check_channel_name, check_group_name
-from channelcelery.core.sends import Send
+from channelcelery.core.sends import ReliableSend, Send
 from channelcelery.core.websocket import answers
 from channelcelery.exceptions import ChannelFull
 from channelcelery.layers import channel_layers
 from channelcelery.layers.layer import ChannelLayer
 
-__all__ = ["Channel", "CollectedSends", "Group", "collect_sends"]
+__all__ = ["Channel", "CollectedSends", "Group", "collect_sends", "send_at_once"]
 
 
 @dataclass(slots=True)
@@ -45,6 +45,16 @@ def collect_sends() -> Iterator[CollectedSends]:
         _collected.reset(token)
 
 
+@contextmanager
+def send_at_once() -> Iterator[None]:
+    """Hold back nothing inside the block: it runs for a consumer that has ended already."""
+    token = _collected.set(None)
+    try:
+        yield
+    finally:
+        _collected.reset(token)
+
+
 def _dispatch(layer: ChannelLayer, send: Send, immediately: bool) -> tuple[str, ...]:
     collected = _collected.get()
     if collected is None or immediately:
@@ -71,13 +81,20 @@ class Channel:
         self.name = check_channel_name(name)
         self.channel_layer = channel_layer if channel_layer is not None else channel_layers[alias]
 
-    def send(self, content: dict[str, object], immediately: bool = False, delay: float | None = None) -> None:
+    def send(self, content: dict[str, object], immediately: bool = False, delay: float | None = None) -> str | None:
         """Send a message: at once outside a consumer, else when the consumer has ended.
+
+        To a reliable channel it returns when the broker keeps the message; inside a consumer that is before any reply
+        leaves, and if the broker does not keep it the consumer has failed.
 
         Args:
             content: the message; it is encoded now, so that later changes do not count.
             immediately: send now, inside a consumer too.
-            delay: milliseconds to wait before it is sent; never less, and about 0.1 s more at most.
+            delay: milliseconds to wait before it is sent; never less, and about 0.1 s more at most, or 1 s on a
+                reliable channel.
+
+        Returns:
+            The message's id, on a reliable channel: its consumer sees it as `message.id`. Else None.
 
         Raises:
             InvalidContent: it is no message.
@@ -96,6 +113,7 @@ class Channel:
             collected.answered.add(self.name)
         if full := _dispatch(self.channel_layer, send, immediately):
             raise ChannelFull(full)
+        return send.id if isinstance(send, ReliableSend) else None
 
     def __str__(self) -> str:
         return self.name

@@ -7,6 +7,7 @@ import logging
 import threading
 import traceback
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
@@ -18,17 +19,16 @@ from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBad
 from django.http.response import HttpResponseBase
 from django.urls import get_script_prefix, set_script_prefix
 
-from channelcelery.exceptions import RequestAborted, RequestTimeout, ResponseAborted, ResponseLater
+from channelcelery.beside import beside
+from channelcelery.exceptions import RequestAborted, RequestTimeout, ResponseLater
 from channelcelery.message import Message
 from channelcelery.request import AsgiRequest, script_prefix
-from channelcelery.streaming import PieceSender, parts_of
+from channelcelery.streaming import FAILED, Reply, Sending, parts_of
 
 __all__ = ["AsgiHandler", "AsgiRequest", "ViewConsumer"]
 
 logger = logging.getLogger("django.request")
-_streams = logging.getLogger("django.channels.worker")
 
-Reply = dict[str, Any]
 #: Of each class one handler with its middleware loaded, for the whole process.
 _loaded: dict[type, "AsgiHandler"] = {}
 _loading = threading.Lock()
@@ -63,24 +63,39 @@ class AsgiHandler(BaseHandler):
 
     def __call__(self, message: Message) -> Generator[Reply]:
         """Answer a request; the replies are made one by one, and there are none if something else answers it."""
+        if (response := self.respond(message)) is not None:
+            yield from self.replies(message, response)
+
+    def respond(self, message: Message) -> HttpResponseBase | None:
+        """Return the response to a request, or None if something else answers it; `replies` must follow."""
         self._load_once()
-        prefix, response = get_script_prefix(), None
-        set_script_prefix(script_prefix(message))
+        response: Any = None
         signals.request_started.send(sender=type(self), message=message)
         try:
-            response = self._respond(message)
-            if response is not None and not isinstance(response, _Later):
+            with _script_prefix(message):
+                response = self._respond(message)
+        finally:
+            if response is None:
+                signals.request_finished.send(sender=type(self))
+        if isinstance(response, _Later):
+            response.close()  # which sends request_finished
+            return None
+        return response  # type: ignore[no-any-return]
+
+    def replies(self, message: Message, response: HttpResponseBase) -> Generator[Reply]:
+        """Return the replies of a response one by one, and close it.
+
+        Args:
+            message: the request.
+            response: what `respond` returned for it.
+        """
+        try:
+            with _script_prefix(message):
                 # a layer may take less than what a reply holds otherwise
                 chunk_size = min(self.chunk_size, message.channel_layer.config.message_size // 2)
                 yield from self.encode_response(response, chunk_size)
         finally:
-            try:
-                if response is not None:
-                    response.close()  # which sends request_finished
-                else:
-                    signals.request_finished.send(sender=type(self))
-            finally:
-                set_script_prefix(prefix)
+            response.close()
 
     def _load_once(self) -> None:
         if self._ready:
@@ -178,34 +193,31 @@ class ViewConsumer:
         self.handler = self.handler_class()
 
     def __call__(self, message: Message, **kwargs: Any) -> None:
-        """Answer a request: a response of one reply leaves as any send of a consumer, another piece by piece."""
+        """Answer a request; a stream goes on in a thread beside, so that the process is free for others meanwhile."""
         if message.reply_channel is None:
             raise ValueError("an http.request without a reply channel: nobody could get the answer")
-        replies = self.handler(message)
-        sender: PieceSender | None = None
-        complete = False
         try:
-            for reply in replies:
-                if sender is None and not reply["more_content"]:
-                    message.reply_channel.send(reply)
-                else:
-                    sender = sender or PieceSender(message.reply_channel)
-                    sender.send(reply)
-                complete = not reply["more_content"]
-        except ResponseAborted as error:
-            _streams.debug("%s", error)
+            response = self.handler.respond(message)
         except BaseException:
-            if not complete:  # its client would wait for as long as CONFIG["http_timeout"]
-                message.reply_channel.send(_FAILED if sender is None else _CUT_OFF, immediately=True)
+            message.reply_channel.send(FAILED, immediately=True)
             raise
-        finally:
-            replies.close()
+        if response is None:
+            return
+        sending = Sending(message.reply_channel, self.handler.replies(message, response))
+        # outside of workers, as in tests, nothing else waits for this thread
+        in_worker = message.ordered is not None
+        if not (response.streaming and in_worker and beside.run(sending.send_beside, sending.cut_off)):
+            sending.send()
 
 
-_TEXT = [(b"Content-Type", b"text/plain")]
-_FAILED: Reply = {"status": 500, "headers": _TEXT, "content": b"Internal Server Error", "more_content": False}
-#: What an interface process takes for the end of a response that is not complete (`core.http`).
-_CUT_OFF: Reply = {"closed": True}
+@contextmanager
+def _script_prefix(message: Message) -> Iterator[None]:
+    prefix = get_script_prefix()
+    set_script_prefix(script_prefix(message))
+    try:
+        yield
+    finally:
+        set_script_prefix(prefix)
 
 
 def _on_setting_changed(*, setting: str, **kwargs: Any) -> None:

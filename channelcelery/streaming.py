@@ -1,8 +1,9 @@
 """Responses in pieces: the parts of a stream one by one, and no more of them under way than their client reads."""
 
 import asyncio
+import logging
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -14,7 +15,17 @@ from channelcelery.core.names import reply_address
 from channelcelery.exceptions import ChannelFull, ResponseAborted
 from channelcelery.layers.base import GONE, MAX_PIECES
 
-__all__ = ["PieceSender", "parts_of"]
+__all__ = ["FAILED", "PieceSender", "Reply", "Sending", "parts_of"]
+
+logger = logging.getLogger("django.channels.worker")
+
+Reply = dict[str, Any]
+
+_TEXT = [(b"Content-Type", b"text/plain")]
+#: The answer where there is no response.
+FAILED: Reply = {"status": 500, "headers": _TEXT, "content": b"Internal Server Error", "more_content": False}
+#: What an interface process takes for the end of a response that is not complete (`core.http`).
+_CUT_OFF: Reply = {"closed": True}
 
 #: Seconds that one wait for credits takes at most, and that the client may be gone before it is noticed.
 _SLICE = 1.0
@@ -27,10 +38,12 @@ class PieceSender:
 
     Args:
         channel: the request's reply channel.
+        stopping: says that it is to wait no more.
     """
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Channel, stopping: Callable[[], bool] = lambda: False) -> None:
         self._channel = channel
+        self._stopping = stopping
         self._pieces = channel.channel_layer.pieces
         self._address = reply_address(channel.name)
         self._room = MAX_PIECES
@@ -40,7 +53,7 @@ class PieceSender:
         """Send a piece, once there is leave to.
 
         Raises:
-            ResponseAborted: nobody takes it: the client is gone, or its interface process.
+            ResponseAborted: nobody takes it: the client is gone, or its interface process; or it is to wait no more.
             LayerUnavailable: Redis did not answer.
         """
         if time.monotonic() - self._looked >= _SLICE:
@@ -61,11 +74,65 @@ class PieceSender:
 
     def _look(self, timeout: float) -> None:
         """Take the credits that are there, for which this waits."""
+        if self._stopping():
+            raise ResponseAborted(f"{self._channel.name}: the worker ends before the response does")
         credits = self._pieces.take_credits(self._address, timeout)
         self._looked = time.monotonic()
         if credits == GONE or not (credits or self._pieces.alive(self._address.node)):
             raise ResponseAborted(f"{self._channel.name}: nobody takes the rest of the response")
         self._room += credits
+
+
+class Sending:
+    """Sends one response: a single reply as any send of a consumer, others piece by piece.
+
+    Args:
+        channel: the request's reply channel.
+        replies: of its response, made one by one.
+    """
+
+    def __init__(self, channel: Channel, replies: Generator[Reply]) -> None:
+        self._channel, self._replies = channel, replies
+        self._sender: PieceSender | None = None
+        self._complete = False
+
+    def send(self) -> None:
+        """Send it; if making it fails, the client is told as far as that is possible."""
+        self._send()
+
+    def send_beside(self, stopping: Callable[[], bool]) -> None:
+        """Send it in a thread of its own, which may wait for as long as the client reads, and is told when to stop."""
+        self._send(stopping)
+
+    def cut_off(self) -> None:
+        """End the connection of a client that does not get the rest."""
+        self._channel.send(_CUT_OFF, immediately=True)
+
+    def _send(self, stopping: Callable[[], bool] | None = None) -> None:
+        try:
+            for reply in self._replies:
+                self._send_one(reply, stopping)
+                self._complete = not reply["more_content"]
+        except ResponseAborted as error:
+            logger.debug("%s", error)
+            if stopping is not None and stopping():
+                self.cut_off()
+        except BaseException:
+            if not self._complete:  # its client would wait for as long as CONFIG["http_timeout"]
+                self._channel.send(FAILED if self._sender is None else _CUT_OFF, immediately=True)
+            raise
+        finally:
+            self._replies.close()
+
+    def _send_one(self, reply: Reply, stopping: Callable[[], bool] | None) -> None:
+        if self._sender is None:
+            if not reply["more_content"]:
+                self._channel.send(reply)
+                return
+            self._sender = PieceSender(self._channel, stopping or (lambda: False))
+            if stopping is not None:
+                reply["paced"] = True
+        self._sender.send(reply)
 
 
 def parts_of(response: StreamingHttpResponse) -> Iterator[bytes]:

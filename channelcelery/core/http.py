@@ -40,11 +40,13 @@ class Head:
         status: 200 to 599.
         headers: pairs of name and value, in order, without those that are for one connection only.
         has_length: whether there is a Content-Length among them.
+        paced: whether the worker has time to wait until the client has read what it was sent.
     """
 
     status: int
     headers: tuple[tuple[bytes, bytes], ...]
     has_length: bool
+    paced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,8 @@ class Fault:
     ends: bool = False
 
 
-_FIRST = frozenset({"status", "headers", "content", "more_content"})
+#: "paced" is between our workers and interface processes, the others are those of item 92.
+_FIRST = frozenset({"status", "headers", "content", "more_content", "paced"})
 #: Only for one connection (RFC 9110, section 7.6.1): the server says them itself.
 _HOP_BY_HOP = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade"}
@@ -160,7 +163,7 @@ def _head(reply: Mapping[Any, Any]) -> Head | str:
     lengths = [value for name, value in headers if name.lower() == b"content-length"]
     if len(lengths) > 1 or not all(_LENGTH.fullmatch(length) for length in lengths):
         return "its Content-Length is no number, or there are several"
-    return Head(status, tuple(headers), bool(lengths))
+    return Head(status, tuple(headers), bool(lengths), reply.get("paced") is True)
 
 
 def _length(headers: tuple[tuple[bytes, bytes], ...]) -> int | None:

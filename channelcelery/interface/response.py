@@ -93,7 +93,9 @@ class Response:
 
     @property
     def _may_grant(self) -> bool:
-        return self._owed >= _GRANTED and self._spool.size < self._config.response_spool
+        # a worker that waits in a thread of its own gains nothing by being rid of its response early
+        paced = self._head is not None and self._head.paced
+        return self._owed >= _GRANTED and self._spool.size < (_IN_MEMORY if paced else self._config.response_spool)
 
     async def _keep(self) -> None:
         try:

@@ -238,6 +238,37 @@ def test_a_stream_that_breaks_is_no_complete_response(site: Site) -> None:
     assert time.monotonic() - begun < 10
 
 
+def test_streams_that_nobody_reads_hold_up_nothing_else(site: Site) -> None:
+    """Item 107, defect 17. Given more of them than processes: expect pages as ever."""
+    before = site.setup.lines().count("endless closed")
+    with ExitStack() as stack:
+        for _ in range(10):
+            client = stack.enter_context(Wire(site.port))
+            client.request("GET", "/endless/")
+            client.begin().read(100)
+        for _ in range(5):
+            assert site.ask("/hello/").text == "hello"
+        assert site.setup.lines().count("endless closed") == before
+    site.wait_for("endless closed", before + 10)
+
+
+def test_if_a_worker_is_stopped_expect_its_streams_to_their_end(site: Site) -> None:
+    """Items 87 and 107. Given one of two workers, and streams that either may have."""
+    with ExitStack() as stack:
+        responses = []
+        with site.setup.worker("prefork", 1, ["-n", "second@%h"]) as worker:
+            for _ in range(8):
+                connection = http.client.HTTPConnection(LOOPBACK, site.port, timeout=30)
+                stack.enter_context(closing(connection))
+                connection.request("GET", "/numbers/?parts=20&pause=0.1")
+                responses.append(connection.getresponse())
+                assert responses[-1].read(10) == b"000000000,"
+            worker.terminate()
+            assert worker.wait(30) == 0
+        expected = b"".join(b"%09d," % number for number in range(1, 20))
+        assert [response.read() for response in responses] == [expected] * 8
+
+
 # answers that come later
 
 

@@ -32,6 +32,7 @@ ROWS = [
         "ordering",
         "security",
         "request",
+        "beside",
         "streaming",
         "handler",
         "staticfiles",
