@@ -151,9 +151,11 @@ def _head(reply: Mapping[Any, Any]) -> Head | str:
         return f"'headers' is {type(given).__name__}, it must be a list of [name, value] pairs"
     headers: list[tuple[bytes, bytes]] = []
     for header in given or ():
-        if not isinstance(header, list | tuple) or len(header) != 2 or not all(isinstance(x, bytes) for x in header):
-            return "'headers' must be [name, value] pairs of bytes"
-        name, value = header
+        if not isinstance(header, list | tuple) or len(header) != 2:
+            return "'headers' must be [name, value] pairs"
+        name, value = map(_as_bytes, header)
+        if name is None or value is None:
+            return "'headers' must be [name, value] pairs of bytes, or of text that is Latin-1"
         if not _NAME.fullmatch(name):
             return f"the header name {name!r:.50} has characters that no name has"
         if _WRONG_IN_VALUE.search(value):
@@ -164,6 +166,16 @@ def _head(reply: Mapping[Any, Any]) -> Head | str:
     if len(lengths) > 1 or not all(_LENGTH.fullmatch(length) for length in lengths):
         return "its Content-Length is no number, or there are several"
     return Head(status, tuple(headers), bool(lengths), reply.get("paced") is True)
+
+
+def _as_bytes(part: object) -> bytes | None:
+    """Return a name or a value as bytes; servers of Channels 1.x took text too."""
+    if isinstance(part, str):
+        try:
+            return part.encode("latin-1")
+        except UnicodeEncodeError:
+            return None
+    return part if isinstance(part, bytes) else None
 
 
 def _length(headers: tuple[tuple[bytes, bytes], ...]) -> int | None:

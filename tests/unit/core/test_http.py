@@ -29,6 +29,12 @@ def head(status: int = 200, *headers: tuple[bytes, bytes], has_length: bool = Fa
             {"status": 200, "headers": [[b"X-A", b"1"], (b"x-a", b"2")], "content": b"a"},
             Step(DONE, head(200, (b"X-A", b"1"), (b"x-a", b"2")), b"a"),
         ),
+        # headers as text, which servers of Channels 1.x took too
+        (
+            WAITING,
+            {"status": 200, "headers": [("X-A", "\xe9"), ["b", b"c"]]},
+            Step(DONE, head(200, (b"X-A", b"\xe9"), (b"b", b"c"))),
+        ),
         # piece by piece
         (WAITING, {"status": 200, "more_content": True}, Step(STARTED, head())),
         (STARTED, {"content": b"a", "more_content": True}, Step(STARTED, None, b"a")),
@@ -100,8 +106,11 @@ def test_a_worker_asks_for_the_body() -> None:
         (WAITING, {"status": 200, "headers": {b"a": b"b"}}, "dict", True),
         (WAITING, {"status": 200, "headers": [b"ab"]}, "pairs", True),
         (WAITING, {"status": 200, "headers": [(b"a",)]}, "pairs", True),
-        (WAITING, {"status": 200, "headers": [("a", b"b")]}, "pairs of bytes", True),
-        (WAITING, {"status": 200, "headers": [(b"a", "b")]}, "pairs of bytes", True),
+        (WAITING, {"status": 200, "headers": [(5, b"b")]}, "pairs of bytes", True),
+        (WAITING, {"status": 200, "headers": [(b"a", None)]}, "pairs of bytes", True),
+        (WAITING, {"status": 200, "headers": [("a", "secret \u20ac")]}, "Latin-1", True),
+        (WAITING, {"status": 200, "headers": [("a\r\nb", "c")]}, "header name", True),
+        (WAITING, {"status": 200, "headers": [("a", "secret\r\nset-cookie: x")]}, "line break", True),
         (WAITING, {"status": 200, "headers": [(b"", b"b")]}, "header name", True),
         (WAITING, {"status": 200, "headers": [(b"a b", b"c")]}, "header name", True),
         (WAITING, {"status": 200, "headers": [(b"a:", b"c")]}, "header name", True),
