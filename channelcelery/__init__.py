@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from channelcelery.channel import Channel, Group
     from channelcelery.consumers import consumer
+    from channelcelery.core.reliable import Reliable
     from channelcelery.layers import DEFAULT_CHANNEL_LAYER, channel_layers
     from channelcelery.routing import include, route, route_class
     from channelcelery.worker import install
@@ -18,6 +19,7 @@ __all__ = [
     "DEFAULT_CHANNEL_LAYER",
     "Channel",
     "Group",
+    "Reliable",
     "channel_layers",
     "consumer",
     "include",
@@ -31,6 +33,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Channel": "channel",
     "Group": "channel",
+    "Reliable": "core.reliable",
     "consumer": "consumers",
     "DEFAULT_CHANNEL_LAYER": "layers",
     "channel_layers": "layers",

@@ -6,6 +6,9 @@ from django.apps import AppConfig
 from django.core.management import get_commands
 
 from channelcelery.checks import register_checks
+from channelcelery.conf import LayerConfig
+from channelcelery.layers import channel_layers
+from channelcelery.layers.base import ReliablePublisher
 from channelcelery.layers.routers import find_routers_by
 
 __all__ = ["ChannelCeleryConfig"]
@@ -22,6 +25,7 @@ class ChannelCeleryConfig(AppConfig):
     def ready(self) -> None:
         register_checks()
         find_routers_by(_router)
+        channel_layers.send_reliably_by(_reliable_publisher)
         _take_runserver(get_commands())
 
 
@@ -42,3 +46,9 @@ def _router(alias: str) -> Any:
     from channelcelery.routing import get_router
 
     return get_router(alias)
+
+
+def _reliable_publisher(config: LayerConfig) -> ReliablePublisher:
+    from channelcelery.reliable.sending import ReliableSender
+
+    return ReliableSender(config)

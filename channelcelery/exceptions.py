@@ -173,7 +173,7 @@ class Retry(ChannelCeleryError):
     After the last of its attempts the message is dead.
 
     Args:
-        after: seconds, at least 0; None waits as after any other error, by the channel's backoff.
+        after: seconds, up to 30 days; None waits as after any other error, by the channel's backoff.
         why: what a person is told who looks at the log or the dead letters.
 
     Raises:
@@ -181,11 +181,10 @@ class Retry(ChannelCeleryError):
     """
 
     def __init__(self, after: float | None = None, why: str = "") -> None:
+        number = isinstance(after, int | float) and not isinstance(after, bool)
         # so written that not-a-number is refused
-        if after is not None and (isinstance(after, bool) or not isinstance(after, int | float) or not after >= 0):
-            raise ValueError(
-                f"Retry(after={after!r:.100}): write a number of seconds, or None for the channel's backoff"
-            )
+        if after is not None and not (number and 0 <= after <= 30 * 24 * 3600):
+            raise ValueError(f"Retry(after={after!r:.100}): write seconds, up to 30 days, or None for the backoff")
         super().__init__(why or "the consumer asked for another run")
         self.after = after
 

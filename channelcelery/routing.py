@@ -6,7 +6,7 @@ taken apart, and order kept.
 
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from copy import copy
 from typing import Any
 
@@ -17,7 +17,7 @@ from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
 from channelcelery.conf import DEFAULT_CHANNEL_LAYER
-from channelcelery.consumers import autodiscover, registry
+from channelcelery.consumers import autodiscover, consumer_name, registry
 from channelcelery.core.reliable import Reliable
 from channelcelery.layers import channel_layers
 from channelcelery.message import Message
@@ -76,6 +76,10 @@ class Router:
         """The channels listened to."""
         return set(self._routes)
 
+    def consumer_names(self, channel: str) -> set[str]:
+        """Return the dotted names of a channel's consumers, as far as its routes tell them."""
+        return {name for entry in self._routes.get(channel, ()) for name in _names(entry, channel)}
+
     def match(self, message: Message) -> Match | None:
         """Return the consumer and its keyword arguments from the first route that matches, or None."""
         for entry in self._routes.get(message.channel.name, ()):
@@ -129,6 +133,15 @@ def connect_consumer(message: Message, **kwargs: Any) -> None:
 
 def null_consumer(*args: Any, **kwargs: Any) -> None:
     """Do nothing with a message that no route is for."""
+
+
+def _names(entry: Routable, channel: str) -> Iterator[str]:
+    if isinstance(entry, Include):
+        for inner in entry.routing:
+            if channel in set(inner.channel_names()):
+                yield from _names(inner, channel)
+    elif isinstance(entry, Route):
+        yield consumer_name(entry.consumer)
 
 
 def _by_channel(entries: Iterable[Routable], where: str) -> dict[str, list[Routable]]:

@@ -1,5 +1,6 @@
 """Publishing what must not get lost: a message counts as sent when the broker has said that it keeps it."""
 
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -18,7 +19,10 @@ from channelcelery.conf import LayerConfig
 from channelcelery.core.capacity import Gauge
 from channelcelery.exceptions import BrokerUnavailable, ChannelFull
 
-__all__ = ["ConfirmedPublisher"]
+__all__ = ["DELAY", "ConfirmedPublisher"]
+
+#: Header of a message that the safe transport for Redis is to keep for so many milliseconds before it may be taken.
+DELAY = "channelcelery_delay"
 
 _delivery: Any = native_delayed_delivery  # the stubs know an older one
 #: Stands for the exchanges and queues of delayed delivery among what a connection has declared.
@@ -45,7 +49,7 @@ class ConfirmedPublisher:
     def _forget(self) -> None:
         self._gauges: dict[str, Gauge] = {}
 
-    def publish(self, channel: str, task: str, message: Any, *, delay: float = 0) -> None:
+    def publish(self, channel: str, task: str, message: Any, *, delay: float = 0, force: bool = False) -> None:
         """Send one task, and return when the broker keeps it.
 
         Args:
@@ -53,19 +57,59 @@ class ConfirmedPublisher:
             task: the task's name.
             message: what the Celery app's `amqp.as_task_v2` made.
             delay: seconds until it may be delivered; RabbitMQ takes whole ones, so that they are rounded up.
+            force: whatever the channel's capacity: the message is, or was, there already.
 
         Raises:
             ChannelFull: the channel is at capacity.
             BrokerUnavailable: the broker did not confirm it in time; it may have it all the same.
         """
         with self._link.exclusively():
+            if delay > 0 and self._link.persist(self._driver) not in ("amqp", "redis"):
+                self._later(delay, partial(self.publish, channel, task, message, force=True))
+                return
             gauge = self._gauges.setdefault(channel, Gauge(self._config.capacity_of(channel)))
-            if gauge.wants_sample(now := time.monotonic()):
+            if not force and gauge.wants_sample(now := time.monotonic()):
                 gauge.sampled(self._link.persist(partial(self._depth, channel)), now)
-            if gauge.full:
+            if gauge.full and not force:
                 raise ChannelFull([channel])
             self._link.persist(partial(self._send, channel, task, message, delay))
             gauge.published(1, 1)
+
+    def bury(self, message: Any) -> None:
+        """Put a dead task where RabbitMQ puts those that it takes for dead, on any broker.
+
+        Args:
+            message: what the Celery app's `amqp.as_task_v2` made.
+
+        Raises:
+            BrokerUnavailable: the broker did not confirm it in time; it may have it all the same.
+        """
+        with self._link.exclusively():
+            self._link.persist(partial(self._bury, message))
+
+    def dig_up(self, take: Callable[[Any], None]) -> bool:
+        """Take the oldest dead task, and forget it when the caller has taken note of it.
+
+        Args:
+            take: takes note of a Kombu message; whatever it raises goes on to the caller, and the message stays.
+
+        Returns:
+            False if there was none.
+
+        Raises:
+            BrokerUnavailable: the broker could not be reached in time.
+        """
+        with self._link.exclusively():
+            found: Any = self._link.persist(self._dead_one)
+            if found is None:
+                return False
+            try:
+                take(found)
+            except BaseException:
+                self._link.disconnect()  # which gives it back
+                raise
+            found.ack()
+            return True
 
     def depth(self, channel: str) -> int:
         """Return how many messages wait on a reliable channel."""
@@ -81,8 +125,10 @@ class ConfirmedPublisher:
         producer = self._link.producer()
         queue = self._declared(channel)
         options: dict[str, Any] = {"queue": queue, "declare": [], "retry": False, "delivery_mode": 2}
-        if delay > 0:
+        if delay > 0 and self._driver() == "amqp":
             options |= self._delayed(queue, delay)
+        elif delay > 0:
+            message.headers[DELAY] = ceil(delay * 1000)
         try:
             broker_app().amqp.send_task_message(
                 producer,
@@ -99,6 +145,45 @@ class ConfirmedPublisher:
         except ChannelError as error:
             # somebody deleted the queue: on a new connection it is declared again
             raise OperationalError(str(error)) from error
+
+    def _driver(self) -> str:
+        producer: Any = self._link.producer()
+        return str(producer.connection.transport.driver_type)
+
+    def _later(self, delay: float, publish: Callable[[], None]) -> None:
+        """Publish after a while, on a broker in memory: what it holds ends with this process anyway."""
+        timer = threading.Timer(delay, publish)
+        timer.daemon = True
+        timer.start()
+
+    def _bury(self, message: Any) -> None:
+        producer: Any = self._link.producer()
+        queue = self._declared_dead()
+        producer.publish(
+            message.body,
+            # by name: the exchange of the dead is a fanout, which on Redis reaches who listens, and nobody may
+            exchange="",
+            routing_key=queue.name,
+            serializer="json",
+            headers=message.headers,
+            delivery_mode=2,
+            retry=False,
+            mandatory=True,
+            confirm_timeout=max(0.001, self._link.left),
+            **message.properties,
+        )
+
+    def _dead_one(self) -> Any:
+        producer: Any = self._link.producer()
+        return self._declared_dead().bind(producer.channel).get(accept=["json"])
+
+    def _declared_dead(self) -> Queue:
+        producer: Any = self._link.producer()
+        queue = dead_queue(self._config.prefix, producer.connection.transport.driver_type)
+        if queue.name not in self._link.declared:
+            queue.bind(producer.channel).declare()
+            self._link.declared.add(queue.name)
+        return queue
 
     def _delayed(self, queue: Queue, delay: float) -> dict[str, Any]:
         """Return where a message goes that is to come back to its queue after a while."""

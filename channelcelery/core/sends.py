@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-__all__ = ["BodySend", "ChannelSend", "DelayedSend", "GroupSend", "ReplySend", "Send"]
+__all__ = ["BodySend", "ChannelSend", "DelayedSend", "GroupSend", "ReliableSend", "ReplySend", "Send"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,6 +11,23 @@ class ChannelSend:
 
     channel: str
     item: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReliableSend:
+    """A message for a reliable channel.
+
+    Args:
+        channel: the channel's name.
+        id: the message's, made before it is sent, so that the sender knows it at once.
+        content: the encoded content.
+        delay: milliseconds from when it is handed over.
+    """
+
+    channel: str
+    id: str
+    content: bytes
+    delay: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,4 +80,4 @@ class DelayedSend:
     delay: int
 
 
-Send = ChannelSend | ReplySend | BodySend | GroupSend | DelayedSend
+Send = ChannelSend | ReliableSend | ReplySend | BodySend | GroupSend | DelayedSend

@@ -11,10 +11,11 @@ from typing import Protocol
 
 from channelcelery.core.inbox import Entry
 from channelcelery.core.names import ReplyAddress
-from channelcelery.core.sends import DelayedSend, GroupSend, ReplySend
+from channelcelery.core.sends import DelayedSend, GroupSend, ReliableSend, ReplySend
 
 __all__ = [
     "GONE",
+    "GRANTED",
     "MAX_PIECES",
     "Beat",
     "DelayStore",
@@ -23,12 +24,15 @@ __all__ = [
     "InterfacePieces",
     "Orphan",
     "Publisher",
+    "ReliablePublisher",
     "ReplyStore",
     "WorkerPieces",
 ]
 
 #: Pieces of one HTTP body that may be under way at a time, in each direction: what bounds Redis's memory.
 MAX_PIECES = 8
+#: Pieces of a response that a worker is told of in one call, well before it runs out.
+GRANTED = MAX_PIECES // 2
 #: Instead of credits: the client of a response is gone, or its interface process is.
 GONE = -1
 
@@ -70,6 +74,21 @@ class Publisher(Protocol):
 
     def close(self) -> None:
         """End the connection; the next publish opens a new one."""
+
+
+class ReliablePublisher(Protocol):
+    """Takes messages for reliable channels; safe to share between threads, and usable again after a fork."""
+
+    def send(self, send: ReliableSend) -> None:
+        """Hand a message to the broker, and return when it keeps it.
+
+        Raises:
+            ChannelFull: the channel is at capacity.
+            BrokerUnavailable: the broker did not confirm it in time; it may have it all the same.
+        """
+
+    def close(self) -> None:
+        """End the connection; the next send opens a new one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from operator import itemgetter
+from uuid import uuid4
 
 from channelcelery.broker.connection import broker_identity
 from channelcelery.conf import LayerConfig
@@ -20,7 +21,7 @@ from channelcelery.core.names import (
     is_reply_channel,
     reply_address,
 )
-from channelcelery.core.sends import BodySend, ChannelSend, DelayedSend, GroupSend, ReplySend, Send
+from channelcelery.core.sends import BodySend, ChannelSend, DelayedSend, GroupSend, ReliableSend, ReplySend, Send
 from channelcelery.exceptions import BrokerUnavailable, ChannelFull, LayerUnavailable, MessageTooLarge
 from channelcelery.layers.attempts import AttemptStore
 from channelcelery.layers.base import (
@@ -29,11 +30,13 @@ from channelcelery.layers.base import (
     Inbox,
     InterfacePieces,
     Publisher,
+    ReliablePublisher,
     ReplyStore,
     WorkerPieces,
 )
 from channelcelery.layers.classic import ClassicApi
 from channelcelery.layers.order import OrderStore
+from channelcelery.layers.routers import reliable_channels_of
 
 __all__ = ["ChannelLayer"]
 
@@ -91,6 +94,8 @@ class ChannelLayer(ClassicApi):
         self.dropped: Counter[str] = Counter()
         self.sent: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
+        #: the half that holds reliable channels; where there is none they are like any other
+        self.reliable: ReliablePublisher | None = None
         self._owed: dict[str, list[bytes]] = {}
 
     def __str__(self) -> str:
@@ -102,7 +107,13 @@ class ChannelLayer(ClassicApi):
 
     # what is to be sent, checked and encoded at the call (items 24, 28)
 
-    def prepare(self, channel: str, content: object) -> ChannelSend | ReplySend | BodySend:
+    def is_reliable(self, channel: str) -> bool:
+        """Tell whether no message of a channel may get lost: its routing says so."""
+        if self.reliable is None or "!" in channel or "?" in channel or channel.startswith(("websocket.", "http.")):
+            return False
+        return channel in reliable_channels_of(self.alias)
+
+    def prepare(self, channel: str, content: object) -> ChannelSend | ReliableSend | ReplySend | BodySend:
         """Check and encode a message for a channel, without sending it.
 
         Args:
@@ -115,6 +126,8 @@ class ChannelLayer(ClassicApi):
             InvalidName: a reply channel that no interface process can have made.
         """
         packed = encode_content(content, self.config.message_size)
+        if self.is_reliable(channel):
+            return ReliableSend(channel, uuid4().hex, packed)
         if not is_reply_channel(channel):
             return ChannelSend(channel, encode_item(packed, self._deadline()))
         if is_body_channel(channel):
@@ -127,7 +140,7 @@ class ChannelLayer(ClassicApi):
         """Check and encode a message for a group; raises as `prepare` does."""
         return GroupSend(group, encode_content(content, self.config.message_size))
 
-    def prepare_delayed(self, channel: str, content: object, delay: object) -> DelayedSend:
+    def prepare_delayed(self, channel: str, content: object, delay: object) -> DelayedSend | ReliableSend:
         """Check and encode a message that is to be sent later.
 
         Args:
@@ -141,6 +154,9 @@ class ChannelLayer(ClassicApi):
         milliseconds = check_delay(delay)
         if is_reply_channel(channel):
             reply_address(channel)
+        if self.is_reliable(channel):
+            packed = encode_content(content, self.config.message_size)
+            return ReliableSend(channel, uuid4().hex, packed, milliseconds)
         return DelayedSend(channel, encode_content(content, self.config.message_size), milliseconds)
 
     def _deadline(self) -> int:
@@ -149,7 +165,7 @@ class ChannelLayer(ClassicApi):
     # sending
 
     def flush_sends(self, sends: Sequence[Send]) -> tuple[str, ...]:
-        """Send what was prepared: normal channels first, then replies and groups in call order.
+        """Send what was prepared: reliable channels, then other normal ones, then replies and groups in call order.
 
         Args:
             sends: in the order of the calls.
@@ -162,6 +178,9 @@ class ChannelLayer(ClassicApi):
             LayerUnavailable: Redis did not take a reply or a group send.
         """
         full: list[str] = []
+        for send in sends:
+            if isinstance(send, ReliableSend) and not self._send_reliable(send):
+                full.append(send.channel)
         delayed = [send for send in sends if isinstance(send, DelayedSend)]
         if delayed and not self.delays.add(delayed):
             full += dict.fromkeys(send.channel for send in delayed)
@@ -176,6 +195,17 @@ class ChannelLayer(ClassicApi):
             if not self.pieces.put_body(body_address(body.channel), body.content):
                 full.append(body.channel)
         return tuple(full)
+
+    def _send_reliable(self, send: ReliableSend) -> bool:
+        if self.reliable is None:
+            raise BrokerUnavailable(f"the layer {self.alias} has nothing that sends to reliable channels")
+        try:
+            self.reliable.send(send)
+        except ChannelFull:
+            self.count(self.refused, send.channel, 1)
+            return False
+        self.count(self.sent, send.channel, 1)
+        return True
 
     def _publish(self, channel: str, items: Sequence[bytes]) -> tuple[str, ...]:
         try:
@@ -307,6 +337,8 @@ class ChannelLayer(ClassicApi):
     def close(self) -> None:
         """End the connections of both halves; the next send opens new ones."""
         self.publisher.close()
+        if self.reliable is not None:
+            self.reliable.close()
         self.replies.close()
         self.delays.close()
         self.order.close()

@@ -3,13 +3,14 @@
 import atexit
 import logging
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from django.conf import settings
 
 from channelcelery.conf import LayerConfig, layer_config
 from channelcelery.exceptions import ChannelCeleryError, InvalidChannelLayerError
+from channelcelery.layers.base import ReliablePublisher
 from channelcelery.layers.layer import ChannelLayer
 
 __all__ = ["ChannelLayers", "channel_layers"]
@@ -23,6 +24,7 @@ class ChannelLayers:
     def __init__(self) -> None:
         self._made: dict[str, ChannelLayer] = {}
         self._lock = threading.RLock()
+        self._make_reliable: Callable[[LayerConfig], ReliablePublisher] | None = None
 
     def config(self, alias: str) -> LayerConfig:
         """Return the validated settings of an alias without making its layer.
@@ -71,8 +73,22 @@ class ChannelLayers:
                     self._made[alias] = self.make(self.config(alias))
                 return self._made[alias]
 
+    def send_reliably_by(self, make: Callable[[LayerConfig], ReliablePublisher]) -> None:
+        """Say how the half of a layer is made that sends to reliable channels; the application does so.
+
+        Args:
+            make: makes it from the layer's settings; it is called for each layer, so that it should import late.
+        """
+        self._make_reliable = make
+
     def make(self, config: LayerConfig) -> ChannelLayer:
         """Make a layer from its settings."""
+        layer = self._make(config)
+        if self._make_reliable is not None:
+            layer.reliable = self._make_reliable(config)
+        return layer
+
+    def _make(self, config: LayerConfig) -> ChannelLayer:
         # the two halves' libraries are imported only where they are used
         if config.kind == "memory":
             from channelcelery.layers.memory import InMemoryChannelLayer

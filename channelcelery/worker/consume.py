@@ -16,8 +16,10 @@ from django.db import close_old_connections
 from channelcelery.channel import CollectedSends, collect_sends
 from channelcelery.consumers import consumer_name
 from channelcelery.core.envelope import decode_item
-from channelcelery.core.sends import Send
+from channelcelery.core.sends import ReliableSend, Send
 from channelcelery.exceptions import (
+    BrokerUnavailable,
+    ChannelFull,
     ChannelSocketException,
     ConsumeLater,
     DenyConnection,
@@ -152,6 +154,8 @@ def _consume(received: Received, counts: Counter[str], collected: CollectedSends
     logger.debug("%s -> %s", channel, name)
     ended, error = _call(received, name)
     counts["ran"] += 1
+    if ended is _Ended.RETURNED and (error := _send_reliable(collected, name)) is not None:
+        ended = _Ended.RAISED
     if received.reliable:
         if error is not None:
             collected.sends.clear()
@@ -167,6 +171,22 @@ def _consume(received: Received, counts: Counter[str], collected: CollectedSends
     if channel == "websocket.connect":
         _answer(message, collected, accept=ended is _Ended.RETURNED)
     return False, error
+
+
+def _send_reliable(collected: CollectedSends, name: str) -> Exception | None:
+    """Send what goes to reliable channels before all else, and nothing at all if the broker does not keep it."""
+    reliable = [(layer, send) for layer, send in collected.sends if isinstance(send, ReliableSend)]
+    try:
+        for layer, send in reliable:
+            if full := layer.flush_sends([send]):
+                raise ChannelFull(full)
+            collected.sends.remove((layer, send))
+    except (BrokerUnavailable, ChannelFull) as error:
+        logger.exception("what %s sent to reliable channels did not leave, so that it failed", name)
+        collected.sends.clear()
+        collected.answered.clear()
+        return error
+    return None
 
 
 class _Ended(Enum):

@@ -1,4 +1,4 @@
-"""One flush of what consumers sent: queues first, then replies and groups, each failure counted and logged."""
+"""One flush of what consumers sent: queues, then replies and groups, each failure counted and logged."""
 
 import logging
 import time
@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from channelcelery.core.bursts import Bursts
-from channelcelery.core.sends import ChannelSend, Send
+from channelcelery.core.sends import ChannelSend, ReliableSend, Send
 from channelcelery.exceptions import BrokerUnavailable, LayerUnavailable
 from channelcelery.layers.layer import ChannelLayer
 
@@ -35,11 +35,15 @@ def flush(waiting: Sequence[tuple[ChannelLayer, Send]]) -> Counter[str]:
     dropped: Counter[str] = Counter()
     layers = list(dict.fromkeys(layer for layer, _ in waiting))
     for layer in layers:
+        _flush_reliable(
+            layer, [send for of, send in waiting if of is layer and isinstance(send, ReliableSend)], dropped
+        )
+    for layer in layers:
         sends = [send for of, send in waiting if of is layer]
         queued = [send for send in sends if isinstance(send, ChannelSend)]
         if queued:
             _flush_queued(layer, queued, dropped)
-        pushed = [send for send in sends if not isinstance(send, ChannelSend)]
+        pushed = [send for send in sends if not isinstance(send, ChannelSend | ReliableSend)]
         if pushed:
             _flush_pushed(layer, pushed, dropped)
         dropped.update(_silently_dropped(layer))
@@ -73,6 +77,19 @@ def put_back(layer: ChannelLayer, channel: str, items: Sequence[bytes]) -> Count
         logger.error("%d messages of %s are lost: %s", len(items), channel, error)
         return Counter(broker_unavailable=len(items))
     return Counter()
+
+
+def _flush_reliable(layer: ChannelLayer, sends: Sequence[ReliableSend], dropped: Counter[str]) -> None:
+    """Send what a consumer left that raised, and is not run again; that of others was sent when they returned."""
+    for send in sends:
+        try:
+            full = layer.flush_sends([send])
+            error = f"{', '.join(full)}: at capacity"
+        except BrokerUnavailable as failure:
+            full, error = (send.channel,), str(failure)
+        if full:
+            dropped["reliable_unsent"] += 1
+            logger.error("a message for the reliable channel %s was not sent: %s", send.channel, error)
 
 
 def _flush_queued(layer: ChannelLayer, sends: Sequence[ChannelSend], dropped: Counter[str]) -> None:

@@ -9,7 +9,7 @@ __all__ = ["install"]
 
 # by name: the interface process imports the project's Celery app too, and must not thereby import routing
 _WORKER_STEP = "channelcelery.worker.preflight:Preflight"
-_CONSUMER_STEP = "channelcelery.worker.bootstep:ChannelsStep"
+_CONSUMER_STEPS = ("channelcelery.worker.bootstep:ChannelsStep", "channelcelery.worker.reliable_step:ReliableStep")
 
 
 def install(app: Celery) -> Celery:
@@ -26,7 +26,7 @@ def install(app: Celery) -> Celery:
     use_app(app)
     app.autodiscover_tasks(["channelcelery"])
     app.steps["worker"].add(_WORKER_STEP)
-    app.steps["consumer"].add(_CONSUMER_STEP)
+    app.steps["consumer"].update(_CONSUMER_STEPS)
     options = app.user_options["worker"]
     if not any("--only-channels" in option.opts for option in options):
         options.add(_option("--only-channels", "Run only channels that match this glob; may be repeated."))

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from fnmatch import fnmatchcase
+from importlib import import_module
 from typing import Any
 
 import django
@@ -13,12 +13,13 @@ from click import ClickException
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 
-from channelcelery.broker.connection import require_shared
+from channelcelery.broker.connection import broker_app, require_shared
 from channelcelery.broker.publisher import queue_name
 from channelcelery.core.backlog import Key
 from channelcelery.exceptions import InvalidChannelLayerError
 from channelcelery.layers import channel_layers
 from channelcelery.routing import get_router
+from channelcelery.worker.reliable_channels import check_reliable, is_chosen, reliable_channels
 
 __all__ = ["POOLS", "Preflight", "queues_to_consume"]
 
@@ -46,6 +47,7 @@ class Preflight(bootsteps.Step):
                 channel_layers[alias].check_broker()
             queues_to_consume(only_channels, exclude_channels)
             _check_pool(worker.pool_cls)
+            check_reliable(broker_app(), worker.pool_cls, reliable_channels(only_channels, exclude_channels))
             if worker.loglevel and worker.loglevel <= logging.DEBUG:
                 # Celery's -l reaches the root logger only, and LOGGING often pins "django"
                 logging.getLogger("django.channels").setLevel(logging.DEBUG)
@@ -53,6 +55,8 @@ class Preflight(bootsteps.Step):
             raise ClickException(str(error)) from error
         # Celery's pool logs the arguments of its jobs at DEBUG, and ours are messages: cookies and what users wrote
         logging.getLogger("celery.pool").setLevel(logging.INFO)
+        # registers the task, before the pool forks
+        import_module("channelcelery.worker.reliable_task")
         worker_process_shutdown.connect(_close_layers)
         super().__init__(worker, **kwargs)
 
@@ -92,8 +96,7 @@ def queues_to_consume(only: Sequence[str], exclude: Sequence[str]) -> Mapping[st
                 f"the channel layers {other!r} and {alias!r} share their queues: give each its own CONFIG['prefix']"
             )
         for channel in sorted(get_router(alias).channels):
-            chosen = not only or any(fnmatchcase(channel, glob) for glob in only)
-            if chosen and not any(fnmatchcase(channel, glob) for glob in exclude):
+            if is_chosen(channel, only, exclude):
                 queues[queue_name(prefix, channel)] = (alias, channel)
     if not queues and len(list(channel_layers)):
         raise ImproperlyConfigured("no channel is left to run: check --only-channels and --exclude-channels")

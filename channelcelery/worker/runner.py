@@ -9,9 +9,11 @@ from channelcelery.core.sends import Send
 from channelcelery.layers import channel_layers
 from channelcelery.layers.layer import ChannelLayer
 from channelcelery.ordering import ordering_of
+from channelcelery.routing import get_router
 from channelcelery.worker import claims
 from channelcelery.worker.consume import read, run_received
 from channelcelery.worker.flush import flush, put_back
+from channelcelery.worker.forward import forward
 from channelcelery.worker.ordered import Turns
 from channelcelery.worker.overdue import Overdue
 
@@ -39,6 +41,8 @@ def run_job(alias: str, channel: str, items: tuple[bytes, ...], claim: tuple[int
     layer = channel_layers[alias]
     counts: Counter[str] = Counter()
     waiting: list[tuple[ChannelLayer, Send]] = []
+    if channel in get_router(alias).reliable:
+        return Outcome(0, 0, dict(forward(layer, channel, items)), time.monotonic() - begun)
     turns = Turns(layer, counts, waiting)
 
     def leave() -> None:

@@ -35,6 +35,7 @@ class WorkerSetup:
     directory: Path
     config: str = "{}"
     environment: dict[str, str] = field(default_factory=dict)
+    project = "tests.project"
 
     @property
     def notes(self) -> Path:
@@ -57,7 +58,7 @@ class WorkerSetup:
     def start(self, pool: str = "prefork", concurrency: int = 4, arguments: Sequence[str] = ()) -> Process:
         """Start a worker and return it at once."""
         celery = os.path.join(os.path.dirname(sys.executable), "celery")
-        command = [celery, "-A", "tests.project", "worker", "-P", pool, "-c", str(concurrency), "-l", "info"]
+        command = [celery, "-A", self.project, "worker", "-P", pool, "-c", str(concurrency), "-l", "info"]
         # it would wait a second for other workers to answer
         return Process([*command, "--without-mingle", *arguments], env=self.env(), cwd=ROOT)
 

@@ -9,6 +9,7 @@ import pytest
 import channelcelery
 from channelcelery.channel import Channel, Group
 from channelcelery.consumers import consumer
+from channelcelery.core.reliable import Reliable
 from channelcelery.layers import DEFAULT_CHANNEL_LAYER, channel_layers
 from channelcelery.routing import include, route, route_class
 from channelcelery.worker import install
@@ -23,6 +24,7 @@ def test_the_public_names_are_those_of_their_modules() -> None:
         "Channel": Channel,
         "DEFAULT_CHANNEL_LAYER": DEFAULT_CHANNEL_LAYER,
         "Group": Group,
+        "Reliable": Reliable,
         "channel_layers": channel_layers,
         "consumer": consumer,
         "include": include,

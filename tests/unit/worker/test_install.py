@@ -35,11 +35,14 @@ def broker_app_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class TestInstall:
-    def test_expect_the_app_itself_with_both_steps_and_its_broker_used(self) -> None:
+    def test_expect_the_app_itself_with_its_steps_and_its_broker_used(self) -> None:
         app = Celery("project", broker="memory://project")
         assert install(app) is app
         assert app.steps["worker"] == {"channelcelery.worker.preflight:Preflight"}
-        assert app.steps["consumer"] == {"channelcelery.worker.bootstep:ChannelsStep"}
+        assert app.steps["consumer"] == {
+            "channelcelery.worker.bootstep:ChannelsStep",
+            "channelcelery.worker.reliable_step:ReliableStep",
+        }
         assert broker_app() is app
         assert broker_url() == "memory://project"
         assert installed_from_the_package is install
@@ -50,7 +53,7 @@ class TestInstall:
         for _ in range(2):
             install(app)
         assert len(app.steps["worker"]) == 2
-        assert len(app.steps["consumer"]) == 1
+        assert len(app.steps["consumer"]) == 2
         names = sorted(name for option in app.user_options["worker"] for name in option.opts)
         assert names == ["--exclude-channels", "--only-channels"]
 

@@ -1,0 +1,82 @@
+"""A reliable message as it travels: a Celery task, which Flower and `celery inspect` can show."""
+
+import base64
+import binascii
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from channelcelery.broker.connection import broker_app
+from channelcelery.exceptions import InvalidEnvelope
+
+__all__ = ["ALIAS", "TASK", "Parcel"]
+
+#: The name of the task.
+TASK = "channelcelery.reliable"
+#: Header that a worker writes: the alias that the layer has in its own settings, which counts there.
+ALIAS = "channelcelery_alias"
+_ATTEMPT = "channelcelery_attempt"
+_SENT = "channelcelery_sent"
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """One reliable message.
+
+    Args:
+        id: the message's, which is the task's too.
+        alias: the layer's alias in CHANNEL_LAYERS.
+        channel: the reliable channel.
+        content: its content, encoded (`core.envelope.encode_content`).
+        attempt: the number of the run that this copy is for, if it is delivered once.
+        sent: when it was first sent, in seconds since the epoch.
+    """
+
+    id: str
+    alias: str
+    channel: str
+    content: bytes
+    attempt: int = 1
+    sent: float = 0.0
+
+    def task(self) -> Any:
+        """Return the task's message, as Celery publishes it."""
+        # base64 of msgpack: JSON would change what a message may hold, and Celery's would make objects of some of it
+        text = base64.b64encode(self.content).decode("ascii")
+        shown = f"({self.alias!r}, {self.channel!r}, <{len(self.content)} bytes>)"
+        amqp: Any = broker_app().amqp
+        message = amqp.as_task_v2(
+            self.id, TASK, args=[self.alias, self.channel, text], argsrepr=shown, kwargsrepr="{}", ignore_result=True
+        )
+        message.headers.update({_ATTEMPT: self.attempt, _SENT: self.sent or time.time()})
+        return message
+
+    def again(self, attempt: int) -> "Parcel":
+        """Return the copy for another run."""
+        return replace(self, attempt=attempt)
+
+    @classmethod
+    def read(cls, headers: Mapping[str, Any], arguments: Any) -> "Parcel":
+        """Read what `task` wrote.
+
+        Args:
+            headers: the message's headers, or the task's request.
+            arguments: the task's arguments.
+
+        Raises:
+            InvalidEnvelope: it was not written by it.
+        """
+        match headers.get("id"), arguments, headers.get(_ATTEMPT, 1), headers.get(_SENT, 0.0):
+            case str(name), [str(alias), str(channel), str(text)], int(attempt), (int() | float()) as sent:
+                if attempt >= 1:
+                    alias = str(headers.get(ALIAS) or alias)
+                    return cls(name, alias, channel, _unpacked(text), attempt, float(sent))
+        raise InvalidEnvelope("a task that is no message of a reliable channel")
+
+
+def _unpacked(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InvalidEnvelope("the content is not base64") from error

@@ -1,0 +1,80 @@
+"""Which reliable channels a worker reads, and what must be right for them before it starts."""
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+from celery.concurrency import get_implementation
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
+
+from channelcelery.core.backlog import Key
+from channelcelery.layers import channel_layers
+from channelcelery.reliable.dead import APP
+from channelcelery.routing import get_router
+
+__all__ = ["check_reliable", "is_chosen", "label_of", "reliable_channels"]
+
+
+def is_chosen(channel: str, only: Sequence[str], exclude: Sequence[str]) -> bool:
+    """Tell whether a worker's globs choose a channel (item 88)."""
+    chosen = not only or any(fnmatchcase(channel, glob) for glob in only)
+    return chosen and not any(fnmatchcase(channel, glob) for glob in exclude)
+
+
+def reliable_channels(only: Sequence[str], exclude: Sequence[str]) -> list[Key]:
+    """Return the reliable channels that a worker reads.
+
+    Args:
+        only: globs of channels to run; empty means all.
+        exclude: globs of channels not to run, taken from these.
+
+    Returns:
+        Pairs of an alias and a channel.
+    """
+    return [
+        (alias, channel)
+        for alias in channel_layers
+        for channel in sorted(get_router(alias).reliable)
+        if is_chosen(channel, only, exclude)
+    ]
+
+
+def label_of(alias: str, channel: str) -> str:
+    """Return what Flower and logs call a channel's tasks: its consumer, or the channel if it has several."""
+    names = get_router(alias).consumer_names(channel)
+    return next(iter(names)) if len(names) == 1 else channel
+
+
+def check_reliable(app: Any, pool: Any, channels: Sequence[Key]) -> None:
+    """Refuse a worker that could not keep what reliable channels promise.
+
+    Args:
+        app: the worker's Celery app.
+        pool: its pool, a name or a class.
+        channels: what `reliable_channels` returned.
+
+    Raises:
+        ImproperlyConfigured: it could not.
+    """
+    if not channels:
+        return
+    names = ", ".join(sorted(channel for _, channel in channels))
+    if app.connection_for_read().transport.driver_type == "redis":
+        raise ImproperlyConfigured(
+            f"{names} must be reliable, which is there with RabbitMQ as the broker only: set CELERY_BROKER_URL to amqp://…"
+        )
+    if not apps.is_installed("channelcelery.reliable"):
+        raise ImproperlyConfigured(
+            f"{names} must be reliable, but there is no table for dead letters: put 'channelcelery.reliable' into "
+            f"INSTALLED_APPS, and run manage.py migrate {APP}"
+        )
+    if not {"json", "application/json"} & set(app.conf.accept_content):
+        raise ImproperlyConfigured(f"{names} must be reliable, whose messages are JSON: add it to accept_content")
+    for alias, channel in channels:
+        limit = get_router(alias).reliable[channel].time_limit
+        if limit is not None and get_implementation(pool) is not get_implementation("prefork"):
+            raise ImproperlyConfigured(
+                f"{channel} has a time limit of {limit:g} s, which only the pool prefork can enforce: use -P prefork, "
+                "or leave Reliable(time_limit=…) out"
+            )

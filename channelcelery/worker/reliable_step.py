@@ -1,0 +1,118 @@
+"""The step of a Celery worker's consumer that reads reliable channels: Celery runs what it reads as its tasks.
+
+It has a channel of its own on the worker's connection, and queues that Celery's app does not know: the tasks of the
+project keep their prefetch, and autoscaling goes on, which Celery gives up where it sees a quorum queue.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from celery.bootsteps import StartStopStep
+from kombu import Consumer
+from kombu.common import ignore_errors
+
+from channelcelery.broker.reliable_queues import dead_queue, reliable_queue
+from channelcelery.layers import channel_layers
+from channelcelery.reliable.parcel import ALIAS, TASK
+from channelcelery.routing import get_router
+from channelcelery.worker.reliable_channels import label_of, reliable_channels
+from channelcelery.worker.reliable_run import drain_dead
+
+__all__ = ["DRAIN_EVERY", "GRACE", "ReliableStep"]
+
+logger = logging.getLogger("django.channels.worker")
+
+#: Seconds between a run's time limit, which it may handle, and the end of its process.
+GRACE = 5.0
+#: Seconds between two looks for messages that are dead for the broker, or that the database did not take.
+DRAIN_EVERY = 5.0
+
+
+class ReliableStep(StartStopStep):
+    """Reads the queues of reliable channels, and hands what comes to Celery's own handler of tasks."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def __init__(
+        self,
+        consumer: Any,
+        only_channels: Sequence[str] = (),
+        exclude_channels: Sequence[str] = (),
+        **kwargs: Any,
+    ) -> None:
+        self._channels = reliable_channels(only_channels, exclude_channels)
+        self._consumer: Consumer | None = None
+        self._timer: Any = None
+        self._written: dict[str, dict[str, Any]] = {}
+        super().__init__(consumer, **kwargs)
+
+    def start(self, consumer: Any) -> None:
+        """Prepare; reading begins in the running loop, as of `ChannelsStep`."""
+        if consumer.hub is None and self._channels:
+            consumer.call_soon(self._begin, consumer)
+
+    def register_with_event_loop(self, consumer: Any, hub: Any) -> None:
+        """Begin reading once the loop runs."""
+        if self._channels:
+            hub.call_soon(self._begin, consumer)
+
+    def _begin(self, consumer: Any) -> None:
+        driver = consumer.connection.transport.driver_type
+        amqp_channel = consumer.connection.channel()
+        # for each queue: no more than can run at once, since what a dead worker had taken is delivered again
+        amqp_channel.basic_qos(0, max(1, int(consumer.pool.num_processes or 1)), False)
+        queues = {}
+        for alias, channel in self._channels:
+            prefix = channel_layers.config(alias).prefix
+            dead_queue(prefix, driver).bind(amqp_channel).declare()
+            queue = reliable_queue(prefix, channel, driver)
+            queues[queue.name] = queue
+            self._written[queue.routing_key] = _headers(alias, channel)
+        self._consumer = Consumer(
+            amqp_channel,
+            list(queues.values()),
+            accept=["json"],
+            on_message=partial(self._received, consumer.create_task_handler()),
+        )
+        self._consumer.consume()
+        drain = partial(consumer.pool.apply_async, drain_dead, (sorted({alias for alias, _ in self._channels}),))
+        self._timer = consumer.timer.call_repeatedly(DRAIN_EVERY, drain)
+        logger.info("running %d reliable channels: %s", len(queues), ", ".join(sorted(c for _, c in self._channels)))
+
+    def _received(self, handle: Callable[[Any], None], message: Any) -> None:
+        headers = message.headers
+        if not isinstance(headers, Mapping) or headers.get("task") != TASK:
+            logger.error("a message that is no task of a reliable channel is dropped: %.200r", message.delivery_info)
+            message.reject_log_error(logger, ())
+            return
+        # the sender need not know what runs it, nor for how long it may
+        key = (message.delivery_info or {}).get("routing_key", "")
+        message.headers.update(self._written.get(key, {}))
+        handle(message)
+
+    def stop(self, consumer: Any) -> None:
+        """Take nothing more; what runs may still be acknowledged."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._consumer is not None:
+            ignore_errors(consumer, self._consumer.cancel)
+
+    def shutdown(self, consumer: Any) -> None:
+        """Close the channel, which gives back what was not acknowledged."""
+        if self._consumer is not None:
+            self.stop(consumer)
+            found, self._consumer = self._consumer, None
+            ignore_errors(consumer, found.close)
+
+    def info(self, consumer: Any) -> dict[str, Any]:  # type: ignore[override]  # the stubs say None
+        """What `celery inspect stats` shows."""
+        return {"reliable_channels": sorted(channel for _, channel in self._channels)}
+
+
+def _headers(alias: str, channel: str) -> dict[str, Any]:
+    limit = get_router(alias).reliable[channel].time_limit
+    limits = [None, None] if limit is None else [limit + GRACE, limit]
+    return {ALIAS: alias, "shadow": label_of(alias, channel), "timelimit": limits}

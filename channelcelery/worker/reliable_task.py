@@ -1,0 +1,76 @@
+"""The Celery task that a message of a reliable channel is."""
+
+import logging
+from typing import Any
+
+from celery import shared_task
+from celery.exceptions import Reject, Retry
+from celery.worker.request import Request
+
+from channelcelery.broker.ledger import DELIVERY_COUNT
+from channelcelery.exceptions import InvalidEnvelope
+from channelcelery.reliable.parcel import TASK, Parcel
+from channelcelery.worker.reliable_run import Buried, Finished, Postponed, Unsettled, run_parcel
+
+__all__ = ["ReliableRequest", "reliable"]
+
+logger = logging.getLogger("django.channels.worker")
+
+
+class ReliableRequest(Request):  # type: ignore[misc,unused-ignore]
+    """A request whose message leaves its queue only when its run said so: whatever else happens gives it back."""
+
+    def reject(self, requeue: bool = False) -> None:
+        """Give the message back; its runs are counted, so that this comes to an end."""
+        super().reject(requeue=True)
+
+
+# not typed: the stubs do not know all of Celery's options
+_task: Any = shared_task
+
+
+@_task(  # type: ignore[untyped-decorator,unused-ignore]
+    name=TASK,
+    bind=True,
+    acks_late=True,
+    reject_on_worker_lost=True,
+    acks_on_failure_or_timeout=False,
+    acks_on_failure=False,
+    acks_on_timeout=False,
+    ignore_result=True,
+    store_errors_even_if_ignored=False,
+    max_retries=None,
+    rate_limit=None,
+    Request="channelcelery.worker.reliable_task:ReliableRequest",
+)
+def reliable(self: Any, *arguments: Any) -> str:
+    """Run the consumer of a message of a reliable channel.
+
+    Args:
+        arguments: the layer's alias, the channel, and the encoded content.
+
+    Returns:
+        What became of it, for people.
+    """
+    request = self.request
+    headers = vars(request)
+    redelivered = bool((request.delivery_info or {}).get("redelivered") or headers.get(DELIVERY_COUNT))
+    try:
+        parcel = Parcel.read(headers, list(arguments))
+        outcome = run_parcel(parcel, redelivered)
+    except InvalidEnvelope as error:
+        logger.error("a task that is no message of a reliable channel is dropped: %s", error)
+        return "unreadable"
+    except BaseException:  # a time limit may strike anywhere; the message goes back and is counted
+        logger.exception("a run of a reliable message broke off")
+        raise Reject("the run broke off", requeue=True) from None
+    match outcome:
+        case Finished():
+            return "done"
+        case Buried():
+            return f"dead: {outcome.reason}"
+        case Postponed():
+            when: Any = outcome.seconds
+            raise Retry(outcome.why, when=when)
+        case Unsettled():
+            raise Reject(outcome.why, requeue=True)

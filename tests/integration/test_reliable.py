@@ -1,0 +1,146 @@
+"""Reliable channels through real workers: each message is handled at least once, or is among the dead letters."""
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.integration.reliable import ReliableSetup, numbers
+from tests.processes import wait_until
+
+#: With those that enforce no time limits goes an option that leaves out the channel that has one.
+POOLS = {"prefork": [], "threads": ["--exclude-channels", "limited"], "solo": ["--exclude-channels", "limited"]}
+KILLS = int(os.environ.get("KILLS", "3"))
+on_rabbitmq = pytest.mark.parametrize("broker_url", ["amqp"], indirect=True)
+
+
+@pytest.fixture
+def setup(broker_url: str, redis_url: str, tmp_path: Path) -> ReliableSetup:
+    made = ReliableSetup(broker=broker_url, layer=redis_url, directory=tmp_path)
+    made.migrate()
+    return made
+
+
+@on_rabbitmq
+@pytest.mark.parametrize("pool", POOLS)
+def test_given_messages_expect_each_to_run_once_beside_others_and_tasks(setup: ReliableSetup, pool: str) -> None:
+    setup.send_reliably(*numbers(20), ("plain", {"number": 1}))
+    setup.python("from tests.project_reliable.celery import plain_task as t; t.delay('task 1')")
+    with setup.worker(pool, arguments=POOLS[pool]) as worker:
+        setup.wait_for("end", 20)
+        setup.wait_for("plain", 1)
+        setup.wait_for("task", 1)
+        worker.terminate()
+        assert worker.wait(30) == 0
+        assert "tests.project_reliable.consumers.handle[" in worker.output(), "the consumer's name, for a person"
+    assert set(setup.counted("start").values()) == {1}
+
+
+@on_rabbitmq
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_if_consumers_fail_expect_as_many_runs_as_allowed_and_then_dead_letters(
+    setup: ReliableSetup, pool: str
+) -> None:
+    """Given consumers that raise, end their thread, ask for another run, or reject / Expect them dead."""
+    hows = ["raise", "exit", "retry", "reject", "once"]
+    setup.send_reliably(*(("fails", {"how": how}) for how in hows))
+    with setup.worker(pool, arguments=POOLS[pool]):
+        setup.wait_for_letters(4)
+        wait_until(lambda: setup.counted("once").total() == 2, what="the second run of what fails once")
+    expected = [("raised", 3), ("raised", 3), ("rejected", 1), ("retried", 3)]
+    assert sorted(setup.letters("reason", "attempts")) == expected
+    runs = {how: [line.split()[1:3] for line in setup.lines() if line.startswith(f"{how} ")] for how in hows}
+    assert runs["raise"] == [["1", "False"], ["2", "False"], ["3", "False"]]
+    assert runs["reject"] == [["1", "False"]]
+    assert len({line.split()[3] for line in setup.lines() if line.startswith("raise ")}) == 1, "one id in all runs"
+    assert setup.counted("plain").total() == 1, "only the run that returned sends anything"
+    assert any("RuntimeError: on purpose" in text for (text,) in setup.letters("traceback"))
+
+
+@on_rabbitmq
+def test_if_a_consumer_kills_its_process_expect_as_many_runs_as_allowed(setup: ReliableSetup) -> None:
+    setup.send_reliably(("fails", {"how": "kill"}), *numbers(5))
+    with setup.worker("prefork", concurrency=2):
+        setup.wait_for_letters(1)
+        setup.wait_for("end", 5)
+    assert [line.split()[:3] for line in setup.lines() if line.startswith("kill")] == [
+        ["kill", "1", "False"],
+        ["kill", "2", "True"],
+        ["kill", "3", "True"],
+    ]
+    assert setup.letters("channel", "reason", "attempts") == [("fails", "killed", 3)]
+
+
+@on_rabbitmq
+def test_if_a_consumer_exceeds_its_time_limit_expect_as_many_runs_as_allowed(setup: ReliableSetup) -> None:
+    setup.send_reliably(("limited", {}))
+    with setup.worker("prefork"):
+        setup.wait_for_letters(1)
+    assert setup.lines() == ["limited 1", "limited 2"]
+    assert setup.letters("reason", "attempts") == [("timed_out", 2)]
+
+
+@on_rabbitmq
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_if_workers_are_killed_expect_nothing_lost(setup: ReliableSetup, concurrency: int) -> None:
+    """Given messages of 20 ms that each send another / If the worker's process group is killed / Expect all to end."""
+    count, chance, kills = 60 * KILLS * concurrency, random.Random(concurrency), 0
+    setup.send_reliably(*numbers(count, "patient"))
+    while kills < KILLS and len(setup.counted("end")) < count:
+        worker, seen = setup.start("prefork", concurrency), len(setup.lines())
+        wait_until(lambda seen=seen: len(setup.lines()) > seen, timeout=60, what="it to run something")  # type: ignore[misc]
+        time.sleep(chance.uniform(0, 0.4))
+        os.killpg(worker.pid, signal.SIGKILL)
+        worker.stop()
+        kills += sum(setup.counted("start").values()) > sum(setup.counted("end").values())
+    with setup.worker("prefork", concurrency):
+        setup.wait_for("end", count)
+        setup.wait_for("second", count)
+    extra = sum(setup.counted("start").values()) - count
+    print(f"{count} sent, {kills} kills, {extra} extra starts")
+    assert kills == KILLS
+    assert extra <= kills * 2 * concurrency
+    assert setup.letters("id") == []
+
+
+@on_rabbitmq
+def test_if_a_message_comes_without_guarantees_expect_it_forwarded_with_a_warning(setup: ReliableSetup) -> None:
+    """As from a project that does not know that the channel is reliable."""
+    setup.send("orders", [{"number": 7}])
+    with setup.worker("prefork") as worker:
+        setup.wait_for("end", 1)
+        assert "came without any guarantee" in worker.output()
+
+
+@on_rabbitmq
+def test_if_the_database_is_away_at_a_death_expect_the_letter_when_it_is_back(setup: ReliableSetup) -> None:
+    """Given a death / If its letter cannot be written / Expect it to wait at the broker, with its reason."""
+    database = setup.directory / "db.sqlite3"
+    database.rename(setup.directory / "away")
+    database.mkdir()  # which no database can be opened at
+    setup.send_reliably(("fails", {"how": "reject"}))
+    with setup.worker("prefork") as worker:
+        worker.wait_for_output("waits at the broker", timeout=30)
+        database.rmdir()
+        (setup.directory / "away").rename(database)
+        setup.wait_for_letters(1)
+    assert setup.letters("reason", "detail", "attempts") == [("rejected", "no such order", 1)]
+    assert "Traceback" in setup.letters("traceback")[0][0]
+
+
+@on_rabbitmq
+def test_if_workers_are_restarted_expect_each_message_once(setup: ReliableSetup) -> None:
+    """Given a backlog / If workers end by SIGTERM one after another / Expect nothing lost, nothing twice."""
+    setup.send_reliably(*numbers(300))
+    for _ in range(3):
+        with setup.worker("prefork", concurrency=2) as worker:
+            seen = len(setup.lines())
+            wait_until(lambda seen=seen: len(setup.lines()) > seen + 40, timeout=30, what="messages to run")  # type: ignore[misc]
+            worker.terminate()
+            assert worker.wait(30) == 0
+    with setup.worker("prefork", concurrency=2):
+        setup.wait_for("end", 300)
+    assert set(setup.counted("start").values()) == {1}

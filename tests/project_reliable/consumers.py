@@ -1,0 +1,67 @@
+"""Consumers of reliable channels; each writes down what it does, with the run's number."""
+
+import os
+import signal
+import time
+
+from channelcelery import Channel, Reliable, consumer
+from channelcelery.exceptions import Reject, Retry
+from channelcelery.message import Message
+from tests.project.consumers import write_down
+
+SOON = Reliable(max_attempts=3, backoff=0)
+
+
+@consumer("orders", reliable=SOON)
+def handle(message: Message) -> None:
+    """Take some time between the two lines."""
+    write_down(f"start {message['number']} {message.attempt} {time.time()}")
+    time.sleep(message.get("seconds", 0.02))
+    write_down(f"end {message['number']} {message.attempt} {time.time()}")
+
+
+@consumer("patient", reliable=Reliable(max_attempts=50, backoff=0))
+def handle_patiently(message: Message) -> None:
+    """The same, however often its process is killed, and send something on."""
+    write_down(f"start {message['number']} {message.attempt} {time.time()}")
+    time.sleep(message.get("seconds", 0.02))
+    Channel("second").send({"number": message["number"]})
+    write_down(f"end {message['number']} {message.attempt} {time.time()}")
+
+
+@consumer("second", reliable=Reliable(max_attempts=50, backoff=0))
+def handle_second(message: Message) -> None:
+    """Write down that what a consumer sent on came."""
+    write_down(f"second {message['number']}")
+
+
+@consumer("fails", reliable=SOON)
+def fail(message: Message) -> None:
+    """End as the message says."""
+    write_down(f"{message['how']} {message.attempt} {message.redelivered} {message.id}")
+    Channel("plain").send({"number": message["how"]})
+    match message["how"]:
+        case "retry":
+            raise Retry(after=0)
+        case "reject":
+            raise Reject("no such order")
+        case "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "once" if message.attempt > 1:
+            return
+        case "exit":
+            raise SystemExit
+    raise RuntimeError("on purpose")
+
+
+@consumer("limited", reliable=Reliable(max_attempts=2, backoff=0, time_limit=1))
+def exceed(message: Message) -> None:
+    """Take longer than allowed."""
+    write_down(f"limited {message.attempt}")
+    time.sleep(60)
+
+
+@consumer("plain")
+def note(message: Message) -> None:
+    """A channel without guarantees in the same worker."""
+    write_down(f"plain {message['number']}")

@@ -1,0 +1,80 @@
+"""Sending to a reliable channel: through `Channel.send` as to any other, with an id as the answer."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from channelcelery.channel import Channel, collect_sends
+from channelcelery.core.envelope import encode_content
+from channelcelery.core.reliable import Again, Reliable
+from channelcelery.core.sends import ReliableSend
+from channelcelery.exceptions import BrokerUnavailable, ChannelFull
+from channelcelery.message import Message
+from channelcelery.reliable.sending import wait_before
+from channelcelery.routing import Router, replace_router, route
+from tests.fakes import FakeLayer
+from tests.unit.worker.test_forward import Recorder
+
+
+def consume(message: Message) -> None: ...
+
+
+@pytest.fixture(autouse=True)
+def reliable_orders() -> Iterator[None]:
+    routing = [route("orders", consume, reliable=True), route("other", consume)]
+    former = replace_router("default", Router(routing))
+    yield
+    replace_router("default", former)
+
+
+def made(error: Exception | None = None) -> tuple[FakeLayer, Recorder]:
+    layer, recorder = FakeLayer(), Recorder(error)
+    layer.reliable = recorder
+    return layer, recorder
+
+
+def test_given_a_reliable_channel_expect_the_id_that_the_message_has() -> None:
+    layer, recorder = made()
+    found = Channel("orders", channel_layer=layer).send({"n": 1})
+    assert recorder.sent == [ReliableSend("orders", str(found), encode_content({"n": 1}, 100))]
+    assert layer.publisher.queues == {}
+
+
+def test_given_a_delay_expect_it_handed_over() -> None:
+    layer, recorder = made()
+    Channel("orders", channel_layer=layer).send({}, delay=1500)
+    assert [send.delay for send in recorder.sent] == [1500]
+
+
+def test_given_another_channel_expect_no_id() -> None:
+    layer, recorder = made()
+    assert Channel("other", channel_layer=layer).send({}) is None
+    assert recorder.sent == []
+
+
+def test_inside_a_consumer_expect_the_id_at_once_and_the_message_later() -> None:
+    layer, recorder = made()
+    with collect_sends() as collected:
+        found = Channel("orders", channel_layer=layer).send({})
+        assert recorder.sent == []
+    assert [send.id for _, send in collected.sends if isinstance(send, ReliableSend)] == [found]
+
+
+@pytest.mark.parametrize("error", [BrokerUnavailable("no"), ChannelFull(["orders"])])
+def test_if_the_broker_does_not_keep_it_expect_an_error(error: Exception) -> None:
+    layer, _ = made(error)
+    with pytest.raises(type(error)):
+        Channel("orders", channel_layer=layer).send({})
+
+
+class TestWaiting:
+    POLICY = Reliable(backoff=2, max_backoff=10)
+
+    @pytest.mark.parametrize(("attempt", "most"), [(2, 2), (3, 4), (4, 8), (5, 10), (10**6, 10)])
+    def test_given_an_attempt_expect_a_random_part_of_a_backoff_that_doubles(self, attempt: int, most: float) -> None:
+        found = [wait_before(self.POLICY, Again(attempt)) for _ in range(200)]
+        assert 0 <= min(found) < most * 0.2
+        assert most * 0.8 < max(found) <= most
+
+    def test_if_the_consumer_named_a_time_expect_that(self) -> None:
+        assert wait_before(self.POLICY, Again(2, 77.5)) == 77.5
