@@ -13,7 +13,7 @@ from django.http import StreamingHttpResponse
 from channelcelery.channel import Channel
 from channelcelery.core.names import reply_address
 from channelcelery.exceptions import ChannelFull, ResponseAborted
-from channelcelery.layers.base import GONE, MAX_PIECES
+from channelcelery.layers.base import GONE, GRANTED, MAX_PIECES
 
 __all__ = ["FAILED", "PieceSender", "Reply", "Sending", "parts_of"]
 
@@ -38,15 +38,16 @@ class PieceSender:
 
     Args:
         channel: the request's reply channel.
+        ahead: pieces that need no leave.
         stopping: says that it is to wait no more.
     """
 
-    def __init__(self, channel: Channel, stopping: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, channel: Channel, ahead: int = MAX_PIECES, stopping: Callable[[], bool] = lambda: False) -> None:
         self._channel = channel
         self._stopping = stopping
         self._pieces = channel.channel_layer.pieces
         self._address = reply_address(channel.name)
-        self._room = MAX_PIECES
+        self._room = ahead
         self._looked = time.monotonic()
 
     def send(self, piece: dict[str, Any]) -> None:
@@ -129,8 +130,11 @@ class Sending:
             if not reply["more_content"]:
                 self._channel.send(reply)
                 return
-            self._sender = PieceSender(self._channel, stopping or (lambda: False))
-            if stopping is not None:
+            if stopping is None:
+                self._sender = PieceSender(self._channel)
+            else:
+                # fewer, since there may be many such responses at a time
+                self._sender = PieceSender(self._channel, GRANTED, stopping)
                 reply["paced"] = True
         self._sender.send(reply)
 

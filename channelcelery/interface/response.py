@@ -11,7 +11,7 @@ from channelcelery.interface.events import Event, Scope, Send
 from channelcelery.interface.faults import Faults
 from channelcelery.interface.outlet import begin, hold_little
 from channelcelery.interface.spool import Room, Spool
-from channelcelery.layers.base import MAX_PIECES, InterfacePieces
+from channelcelery.layers.base import GRANTED, InterfacePieces
 
 __all__ = ["Ended", "Response"]
 
@@ -19,8 +19,6 @@ __all__ = ["Ended", "Response"]
 _IN_MEMORY = 256 * 1024
 #: Bytes that are handed to the server at a time: what a client must take within CONFIG["send_timeout"].
 _SENT = 32 * 1024
-#: Pieces that a worker is told of in one call, well before it runs out.
-_GRANTED = MAX_PIECES // 2
 #: Seconds between two tries to reach a Redis that is away.
 _AGAIN = 0.5
 
@@ -95,7 +93,7 @@ class Response:
     def _may_grant(self) -> bool:
         # a worker that waits in a thread of its own gains nothing by being rid of its response early
         paced = self._head is not None and self._head.paced
-        return self._owed >= _GRANTED and self._spool.size < (_IN_MEMORY if paced else self._config.response_spool)
+        return self._owed >= GRANTED and self._spool.size < (_IN_MEMORY if paced else self._config.response_spool)
 
     async def _keep(self) -> None:
         try:
