@@ -6,7 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management import get_commands
+from django.core.management import get_commands, load_command_class
 
 from channelcelery.conf import DEFAULT_CHANNEL_LAYER, LayerConfig, layer_config
 from channelcelery.exceptions import InvalidChannelLayerError
@@ -28,9 +28,8 @@ LAYERS_TAG = "channelcelery"
 #: `requires_system_checks`, since that process runs no user code.
 ROUTING_TAG = "channelcelery_routing"
 
-#: Applications whose `runserver` knows nothing of ours; one that builds on whatever comes next, as a project's own may,
-#: is none of them, and neither is that of staticfiles, whose place ours takes.
-_OTHER_RUNSERVERS = {"daphne", "channels"}
+#: Where our `runserver` is. It is looked for by name, since importing it brings the whole interface along.
+_RUNSERVER = "channelcelery.management.commands.runserver"
 
 
 def register_checks() -> None:
@@ -81,8 +80,11 @@ def check_routing(app_configs: object = None, **kwargs: Any) -> list[CheckMessag
 
 def check_runserver(app_configs: object = None, **kwargs: Any) -> list[CheckMessage]:
     """Find out whether `manage.py runserver` is that of another application (item 221, channelcelery.W004)."""
-    other = get_commands().get("runserver")
-    if not _entries() or other not in _OTHER_RUNSERVERS:
+    other = get_commands()["runserver"]
+    if not _entries() or other == "channelcelery":
+        return []
+    # one that builds on the next application's, as whitenoise's and many a project's own do, may be ours in the end
+    if any(each.__module__ == _RUNSERVER for each in type(load_command_class(other, "runserver")).__mro__):
         return []
     text = f"manage.py runserver is that of {other}: it serves no sockets and runs no consumers."
     hint = f"Put 'channelcelery' before {other!r} in INSTALLED_APPS."

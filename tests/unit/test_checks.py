@@ -6,6 +6,7 @@ import pytest
 from django.apps import apps
 from django.conf import settings
 from django.core.checks import Error, Warning, registry, run_checks
+from django.core.management.commands.runserver import Command as DjangoCommand
 from django.test import override_settings
 
 from channelcelery.checks import (
@@ -19,6 +20,7 @@ from channelcelery.checks import (
 )
 from channelcelery.conf import layer_config
 from channelcelery.exceptions import InvalidChannelLayerError
+from channelcelery.management.commands.runserver import Command
 from channelcelery.routing import reset_routers
 
 REDIS = "channelcelery.layers.RedisChannelLayer"
@@ -57,10 +59,12 @@ class TestRunserver:
 
     @pytest.fixture
     def commands(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-        """Application by command, as Django keeps it; others than staticfiles need not be installed."""
+        """Application by command, as Django keeps it. That of daphne is its own, that of the shop builds on ours."""
         found: dict[str, str] = {}
         for module in ("apps", "checks"):
             monkeypatch.setattr(f"channelcelery.{module}.get_commands", lambda: found)
+        loaded = {"daphne": DjangoCommand, "shop": type("Command", (Command,), {})}
+        monkeypatch.setattr("channelcelery.checks.load_command_class", lambda app, name: loaded[app]())
         return found
 
     @pytest.mark.parametrize(
