@@ -20,6 +20,7 @@ from channelcelery.layers import channel_layers
 from channelcelery.message import Message
 from channelcelery.signals import consumer_finished, consumer_started
 from channelcelery.test.layer import NODE, ReadableLayer, make_readable_layer
+from channelcelery.test.routes import apply_routes
 
 __all__ = [
     "ChannelTestCase",
@@ -27,6 +28,7 @@ __all__ = [
     "Client",
     "TransactionChannelTestCase",
     "addressed",
+    "apply_routes",  # which Channels 1.x had here
     "next_message",
     "readable_layers",
 ]

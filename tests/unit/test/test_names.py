@@ -29,3 +29,17 @@ def test_the_deprecated_name() -> None:
         tests = importlib.import_module("channelcelery.tests")
     assert tests.__all__ == test.__all__
     assert all(getattr(tests, name) is getattr(test, name) for name in test.__all__)
+
+
+def test_the_modules_of_channels_1() -> None:
+    """Item 209: where 1.1.8 defined them, and projects import them from."""
+    homes = {
+        "base": ("ChannelTestCase", "TransactionChannelTestCase", "Client", "apply_routes"),
+        "http": ("HttpClient",),
+        "liveserver": ("ChannelLiveServerTestCase",),
+        "websocket": ("WSClient", "HttpClient"),
+    }
+    for home, names in homes.items():
+        module = importlib.import_module(f"channelcelery.test.{home}")
+        assert set(names) <= set(module.__all__)
+        assert all(getattr(module, name) is getattr(test, name) for name in names)
