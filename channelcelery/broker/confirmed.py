@@ -106,7 +106,7 @@ class ConfirmedPublisher:
             try:
                 take(found)
             except BaseException:
-                self._link.disconnect()  # which gives it back
+                found.requeue()
                 raise
             found.ack()
             return True

@@ -9,6 +9,8 @@ __all__ = ["DELIVERY_LIMIT", "dead_queue", "reliable_queue", "reliable_queue_nam
 #: Deliveries after which RabbitMQ itself takes a message for dead. Only a net below the count of attempts: the broker
 #: counts deliveries that never ran, too. It is a constant, since a queue's arguments can never be changed.
 DELIVERY_LIMIT = 200
+#: As good as none, which only some versions can be told.
+_NO_LIMIT = 10**9
 
 
 def reliable_queue_name(prefix: str, channel: str) -> str:
@@ -33,7 +35,8 @@ def reliable_queue(prefix: str, channel: str, driver: str) -> Queue:
 def dead_queue(prefix: str, driver: str) -> Queue:
     """Return the queue where RabbitMQ puts what it takes for dead; on other brokers nothing does."""
     name = _dead(prefix)
-    arguments = {"x-queue-type": "quorum"} if driver == "amqp" else None
+    # RabbitMQ 4 would drop what was taken and given back 20 times, as happens while the database is away
+    arguments = {"x-queue-type": "quorum", "x-delivery-limit": _NO_LIMIT} if driver == "amqp" else None
     # fanout: a message keeps its routing key when it dies, and all are to arrive here
     return Queue(name, Exchange(name, type="fanout", durable=True), durable=True, queue_arguments=arguments)
 

@@ -138,6 +138,7 @@ def drain(dig_up: Callable[[Callable[[Any], None]], bool], limit: int = 500) -> 
         BrokerUnavailable: the broker did not answer.
         DatabaseError, InterfaceError: the database did not take it.
     """
+    dead_letters().objects.exists()  # raises, rather than that messages are taken which cannot be written
     for number in range(limit):
         if not dig_up(_take):
             return number

@@ -30,7 +30,12 @@ class ReliableSetup(WorkerSetup):
 
     def migrate(self) -> None:
         """Make the tables."""
-        self.python("import django; django.setup(); from django.core.management import call_command as c; c('migrate')")
+        self.manage("migrate")
+
+    def manage(self, *arguments: str) -> None:
+        """Run a command of `manage.py`."""
+        code = "from django.core.management import execute_from_command_line as run; run"
+        self.python(f"{code}({['manage.py', *arguments]!r})")
 
     def send_reliably(self, *messages: tuple[str, Mapping[str, Any]]) -> None:
         """Send (channel, content) pairs from a process of the project."""

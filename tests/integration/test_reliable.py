@@ -132,6 +132,18 @@ def test_if_the_database_is_away_at_a_death_expect_the_letter_when_it_is_back(se
 
 
 @on_rabbitmq
+def test_given_dead_letters_that_are_replayed_expect_each_handled(setup: ReliableSetup) -> None:
+    setup.send_reliably(*numbers(100, "mended"))
+    with setup.worker("prefork"):
+        setup.wait_for_letters(100)
+        setup.notes.with_suffix(".mended").touch()
+        setup.manage("deadletters", "replay", "--channel", "mended")
+        setup.wait_for("mended", 100)
+    assert set(setup.counted("mended").values()) == {1}
+    assert setup.letters("id") == []
+
+
+@on_rabbitmq
 def test_if_workers_are_restarted_expect_each_message_once(setup: ReliableSetup) -> None:
     """Given a backlog / If workers end by SIGTERM one after another / Expect nothing lost, nothing twice."""
     setup.send_reliably(*numbers(300))

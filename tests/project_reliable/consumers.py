@@ -54,6 +54,14 @@ def fail(message: Message) -> None:
     raise RuntimeError("on purpose")
 
 
+@consumer("mended", reliable=Reliable(max_attempts=1))
+def wait_for_a_mend(message: Message) -> None:
+    """Fail until somebody has mended what it needs."""
+    if not os.path.exists(os.environ["TEST_NOTES"] + ".mended"):
+        raise RuntimeError("on purpose")
+    write_down(f"mended {message['number']} {message.attempt}")
+
+
 @consumer("limited", reliable=Reliable(max_attempts=2, backoff=0, time_limit=1))
 def exceed(message: Message) -> None:
     """Take longer than allowed."""
