@@ -83,11 +83,17 @@ def check_runserver(app_configs: object = None, **kwargs: Any) -> list[CheckMess
     other = get_commands()["runserver"]
     if not _entries() or other == "channelcelery":
         return []
+    hint = f"Put 'channelcelery' before {other!r} in INSTALLED_APPS."
+    try:
+        command = type(load_command_class(other, "runserver"))
+    except ImportError as error:  # as of one that was copied from Channels 1.x; other commands work without it
+        text = f"manage.py runserver, that of {other}, cannot be imported: {error}."
+        hint += f" Or derive it from the Command of {_RUNSERVER}."
+        return [Warning(text, hint=hint, id="channelcelery.W004")]
     # one that builds on the next application's, as whitenoise's and many a project's own do, may be ours in the end
-    if any(each.__module__ == _RUNSERVER for each in type(load_command_class(other, "runserver")).__mro__):
+    if any(each.__module__ == _RUNSERVER for each in command.__mro__):
         return []
     text = f"manage.py runserver is that of {other}: it serves no sockets and runs no consumers."
-    hint = f"Put 'channelcelery' before {other!r} in INSTALLED_APPS."
     return [Warning(text, hint=hint, id="channelcelery.W004")]
 
 

@@ -86,6 +86,21 @@ class TestRunserver:
         assert [each.id for each in found] == ids
         assert all("before 'daphne'" in str(each.hint) for each in found)
 
+    def test_given_one_that_cannot_be_imported_expect_a_warning_that_says_why(
+        self, commands: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Given a runserver that was copied from Channels 1.x, expect other commands to work."""
+
+        def load(app: str, name: str) -> Any:
+            raise ImportError("No module named 'channelcelery.log'")
+
+        monkeypatch.setattr("channelcelery.checks.load_command_class", load)
+        commands["runserver"] = "shop"
+        (found,) = check_runserver()
+        assert found.id == "channelcelery.W004"
+        assert "that of shop, cannot be imported: No module named 'channelcelery.log'" in found.msg
+        assert "derive it from the Command of channelcelery.management.commands.runserver" in str(found.hint)
+
     def test_given_no_layers_expect_none(self, commands: dict[str, str]) -> None:
         """Ours is Django's own then, too."""
         commands["runserver"] = "daphne"
