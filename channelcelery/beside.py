@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from contextvars import copy_context
 
+from asgiref.sync import async_to_sync
 from celery.signals import worker_process_shutdown, worker_shutdown
 from django.db import connections
 
@@ -53,6 +54,9 @@ class Beside:
 
     def _run(self, call: Callable[[Callable[[], bool]], None]) -> None:
         try:
+            # asgiref's locals, such as Django's language and time zone, are of one thread even in a copied context;
+            # this alone takes them over
+            async_to_sync(_nothing)()
             with send_at_once():
                 call(self._stopping.is_set)
         except Exception:
@@ -80,6 +84,10 @@ class Beside:
         until = time.monotonic() + timeout
         for thread in tuple(self._running):
             thread.join(max(0.0, until - time.monotonic()))
+
+
+async def _nothing() -> None:
+    pass
 
 
 beside = Beside(_MOST)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 
 import pytest
+from django.utils import timezone, translation
 
 from channelcelery import Channel
 from channelcelery.beside import Beside
@@ -29,6 +30,20 @@ def test_given_room_expect_a_call_in_a_thread_with_the_context_of_the_caller() -
 
     assert Beside(1).run(call, nothing)
     wait_until(lambda: seen == ["de", True, False], what=f"the call, not {seen}")
+
+
+def test_expect_language_and_time_zone_of_the_request_there_too() -> None:
+    """Django keeps them in asgiref's locals, which another thread does not see even in the same context."""
+    seen: list[object] = []
+
+    def call(stopping: Callable[[], bool]) -> None:
+        seen.extend([translation.get_language(), timezone.get_current_timezone_name()])
+
+    with translation.override("de"), timezone.override("Europe/Berlin"):
+        assert Beside(1).run(call, nothing)
+        wait_until(lambda: seen, what="the call")
+        assert translation.get_language() == "de"
+    assert seen == ["de", "Europe/Berlin"]
 
 
 def test_what_is_sent_in_it_leaves_at_once_since_its_consumer_has_ended() -> None:
