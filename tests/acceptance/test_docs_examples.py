@@ -141,7 +141,7 @@ def two_processes(project: Project, url: str) -> Iterator[int]:
         yield port
 
 
-@pytest.mark.parametrize(("page", "app"), [("routing", "shop"), ("groups", "news")])
+@pytest.mark.parametrize(("page", "app"), [("concepts", "news"), ("routing", "shop"), ("groups", "news")])
 def test_what_a_page_shows_in_the_interpreter(page: str, app: str, tmp_path: Path) -> None:
     project = Project(tmp_path, settings=f"{app}.settings")
     (tmp_path / app).mkdir()
