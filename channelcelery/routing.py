@@ -231,7 +231,7 @@ def replaced_router(alias: str) -> Router | None:
 
 
 def replace_router(alias: str, router: Router | None) -> Router | None:
-    """Have `get_router` return another router, or the layer's own again; for tests (item 216).
+    """Have `get_router` return another router, or the layer's own again; for tests (item 216) and runserver.
 
     Args:
         alias: the layer's alias in CHANNEL_LAYERS.

@@ -14,11 +14,13 @@ from django.core.management.base import CommandError, CommandParser
 from django.core.management.commands.runserver import Command as DjangoCommand
 from django.utils import autoreload
 
+from channelcelery.handler import ViewConsumer
 from channelcelery.interface.access_log import show_requests_as_django
 from channelcelery.interface.app import InterfaceApplication
 from channelcelery.interface.server import Binding, make_server, serve, show_log
 from channelcelery.layers import DEFAULT_CHANNEL_LAYER, channel_layers
 from channelcelery.management.options import changes, command_errors, seconds, shared_layer
+from channelcelery.routing import make_router, replace_router
 from channelcelery.worker.embedded import EmbeddedWorker
 
 __all__ = ["Command"]
@@ -71,6 +73,8 @@ class Command(DjangoCommand):
         server = self._server(binding, options)
         try:
             if worker is not None:
+                if not options.get("use_static_handler", True):
+                    _leave_files_to_views(alias)
                 worker.start()
             self._announce(alias, binding, worker is not None)
             if threading.current_thread() is threading.main_thread():
@@ -117,6 +121,18 @@ class Command(DjangoCommand):
             f"Django {self.get_version()}, settings {settings.SETTINGS_MODULE!r}, "
             f"channel layer {channel_layers[alias]}, {worker}.\nListening on {binding}/ - quit with {ends}.\n"
         )
+
+
+def _leave_files_to_views(alias: str) -> None:
+    """Let the worker's default for requests be the views alone: with DEBUG it would serve files too (item 112).
+
+    Args:
+        alias: the layer that requests come by.
+    """
+    with command_errors():
+        router = make_router(alias)
+    router.check_default(ViewConsumer())
+    replace_router(alias, router)
 
 
 def _has_static(options: Mapping[str, Any]) -> bool:
