@@ -119,4 +119,5 @@ class Body:
 def _length(scope: Scope) -> int:
     """Return what a request's Content-Length says, or 0; the server refuses one that is no number."""
     values = [value for name, value in scope["headers"] if name == b"content-length"]
-    return max((int(value) for value in values if value.isdigit()), default=0)
+    # 20 digits are above every limit; Python makes no number of thousands
+    return max((int(value.lstrip(b"0")[:20] or b"0") for value in values if value.isdigit()), default=0)

@@ -1,4 +1,4 @@
-"""The HTTP protocol of uvicorn, with limits that it lacks: on the size of a request head, and on its time."""
+"""The HTTP protocol of uvicorn, with limits that it lacks: on what a request head is, on its size, and on its time."""
 
 import asyncio
 from typing import Any
@@ -41,6 +41,11 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._await_head()
         super().on_message_begin()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header of the head; to uvicorn a trailer is one, too (RFC 9110, section 6.5.1)."""
+        if self._head is not None:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """Stop waiting: what follows is uvicorn's, or a socket's."""
         self._stop_timer()
@@ -63,6 +68,13 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._head += len(data)
         if self._head > MAX_HEAD:
             self.send_400_response("The request's headers are too large.")
+
+    def handle_websocket_upgrade(self) -> None:
+        """Make it a socket, or end the connection if the WebSocket library cannot read it: uvicorn would keep it."""
+        super().handle_websocket_upgrade()
+        protocol: Any = self.transport.get_protocol()
+        if protocol is not self and not protocol.handshake_initiated:
+            self.send_400_response("The WebSocket handshake cannot be understood.")
 
     def _await_head(self) -> None:
         self._stop_timer()

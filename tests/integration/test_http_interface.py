@@ -241,6 +241,53 @@ def test_a_request_that_can_be_read_in_two_ways_is_400(start: Start, data: bytes
     assert it.worker.waiting("http.request") == []
 
 
+def test_trailers_are_no_headers(start: Start) -> None:
+    """RFC 9110, section 6.5.1: given a proxy that sets a header but passes trailers on."""
+    it = start()
+    with Wire(it.port) as client:
+        client.request("POST", "/page/", "Transfer-Encoding: chunked", "X-User: ann")
+        client.send(b"1\r\na\r\n0\r\nX-User: eve\r\nCookie: sessionid=1\r\n\r\n")
+        message = next_request(it)
+        it.worker.reply(message, status=200)
+        assert client.response()[0] == 200
+    assert [header for header in message["headers"] if header[0] in (b"x-user", b"cookie")] == [[b"x-user", b"ann"]]
+
+
+def test_a_length_with_many_zeros_is_a_length(start: Start) -> None:
+    """Given more digits than Python makes a number of. Expect no error in this process."""
+    it = start()
+    with Wire(it.port) as client:
+        client.request("POST", "/page/", f"Content-Length: {'0' * 5000}1")
+        client.send(b"a")
+        message = next_request(it)
+        it.worker.reply(message, status=200)
+        assert client.response()[0] == 200
+    assert message["body"] == b"a"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("POST / HTTP/1.1", "Content-Length: 1"),
+        ("GET / HTTP/1.1", "Content-Length: 1"),
+        ("GET / HTTP/1.1", "Transfer-Encoding: chunked"),
+        ("GET / HTTP/1.1", f"X-Long: {'a' * 20_000}"),
+        ("GET / HTTP/1.1", *(f"X-{number}: a" for number in range(200))),
+    ],
+    ids=["method", "body", "chunks", "long", "many"],
+)
+def test_a_handshake_that_cannot_be_understood_does_not_keep_its_connection(start: Start, lines: tuple[str]) -> None:
+    it = start()
+    with Wire(it.port) as client:
+        first, *others = lines
+        upgrade = ("Host: 127.0.0.1", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13")
+        key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+        client.send("\r\n".join([first, *upgrade, key, *others, "", "a"]).encode())
+        assert client.response()[0] == 400
+        assert client.is_closed()
+    wait_until(lambda: it.sockets == 0, what="the connection to end")
+
+
 # responses
 
 
