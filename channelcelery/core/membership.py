@@ -109,9 +109,15 @@ class Changes:
         """Take note of a new connection."""
         self.opened[token] = path
 
-    def close(self, token: str, groups: Iterable[str]) -> None:
-        """Take note of the end of a connection and of its memberships."""
-        if self.opened.pop(token, None) is None:
+    def close(self, token: str, groups: Iterable[str], *, known: bool = False) -> None:
+        """Take note of the end of a connection and of its memberships.
+
+        Args:
+            token: the connection.
+            groups: those that it was in.
+            known: others may keep something of it although it was not told of: its end is told in any case.
+        """
+        if self.opened.pop(token, None) is None or known:
             self.closed.add(token)
         self.leave((group, token) for group in groups)
 

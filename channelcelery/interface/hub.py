@@ -84,10 +84,17 @@ class Hub:
         self.changes.open(socket.token, socket.path)
         self._changed()
 
-    def remove(self, token: str) -> None:
-        """Let a socket go, and leave every group for it."""
+    def remove(self, token: str, *, published: bool = True) -> None:
+        """Let a socket go, and leave every group for it.
+
+        Args:
+            token: the socket's.
+            published: whether any message of it may have been read.
+        """
         if self._sockets.pop(token, None) is not None:
-            self.changes.close(token, self._memberships.remove(token))
+            # the messages of a socket may have an order, whose state ends some time after the socket does
+            known = published and not is_http_token(token)
+            self.changes.close(token, self._memberships.remove(token), known=known)
             self._changed()
 
     def channels(self) -> dict[str, str]:

@@ -94,7 +94,7 @@ class Session:
         try:
             self._offer("websocket.connect", item)
         except ChannelFull:
-            self._around.hub.remove(self.token)
+            self._around.hub.remove(self.token, published=False)
             raise
         logger.debug("WebSocket %.200a waits for an answer", self.path)
 

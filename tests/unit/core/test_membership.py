@@ -76,6 +76,13 @@ def test_a_socket_that_opened_and_closed_between_two_reports_is_not_reported() -
     assert not changes
 
 
+def test_but_it_is_if_others_may_keep_something_of_it() -> None:
+    changes = Changes()
+    changes.open("t", "/")
+    changes.close("t", [], known=True)
+    assert changes.take() == Changes({}, {"t"}, set())
+
+
 def test_but_its_memberships_are_since_the_sender_wrote_them() -> None:
     changes = Changes()
     changes.open("t", "/")
