@@ -13,16 +13,14 @@ from kombu.exceptions import OperationalError
 from kombu.transport import native_delayed_delivery
 
 from channelcelery.broker.connection import broker_app, connect
+from channelcelery.broker.ledger import DELAY
 from channelcelery.broker.link import Link
 from channelcelery.broker.reliable_queues import dead_queue, reliable_queue
 from channelcelery.conf import LayerConfig
 from channelcelery.core.capacity import Gauge
 from channelcelery.exceptions import BrokerUnavailable, ChannelFull
 
-__all__ = ["DELAY", "ConfirmedPublisher"]
-
-#: Header of a message that the safe transport for Redis is to keep for so many milliseconds before it may be taken.
-DELAY = "channelcelery_delay"
+__all__ = ["ConfirmedPublisher"]
 
 _delivery: Any = native_delayed_delivery  # the stubs know an older one
 #: Stands for the exchanges and queues of delayed delivery among what a connection has declared.

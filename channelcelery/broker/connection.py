@@ -11,6 +11,7 @@ from django.conf import settings
 from kombu import Connection
 from kombu.utils.url import parse_url
 
+from channelcelery.broker.safe_app import make_safe
 from channelcelery.conf import LayerConfig
 from channelcelery.exceptions import InvalidChannelLayerError
 
@@ -77,7 +78,7 @@ def default_app() -> Celery:
         values.setdefault("broker_transport_options", {"polling_interval": 0.01})
     app = Celery("channelcelery")
     app.config_from_object(values)
-    return app
+    return make_safe(app)
 
 
 def broker_url() -> str:

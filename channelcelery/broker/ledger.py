@@ -14,12 +14,16 @@ import redis
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import dumps, loads
 
-__all__ = ["DELIVERY_COUNT", "Entry", "Ledger", "script"]
+__all__ = ["DELAY", "DELIVERY_COUNT", "Entry", "Ledger", "script"]
 
 logger = logging.getLogger("django.channels.broker")
 
 #: Header of a message that is delivered again: how often it was given back. RabbitMQ's quorum queues use the same one.
 DELIVERY_COUNT = "x-delivery-count"
+#: Header of a message that is to wait for so many milliseconds before it may be taken.
+DELAY = "channelcelery_delay"
+#: Waiting messages that are moved into their queues in one go.
+_DUE = 500
 #: Entries that one search for dead workers' messages gives back at most.
 _SWEPT = 100
 #: Tags that one call carries at most.
@@ -70,6 +74,9 @@ class Ledger:
         self._renew = client.register_script(script("renew"))
         self._claim = client.register_script(script("claim"))
         self._give_back = client.register_script(script("give_back"))
+        self._waiting = f"{self.unacked}_waiting"
+        self._wait = client.register_script(script("wait"))
+        self._due = client.register_script(script("due"))
 
     @property
     def keys(self) -> list[str]:
@@ -110,6 +117,21 @@ class Ledger:
             pipe.zrem(self.index, tag)
             pipe.zrem(self.leases, tag)
             pipe.execute()
+
+    def wait(self, milliseconds: int, target: str, bell: str, message: str) -> None:
+        """Let a message wait before it goes into its queue's list.
+
+        Args:
+            milliseconds: for how long, at least.
+            target: the list's full name.
+            bell: the full name of its queue's bell.
+            message: as it is to lie in the list.
+        """
+        self._wait(keys=[self._waiting], args=[milliseconds, dumps([target, bell, message])])
+
+    def release_due(self) -> int:
+        """Move messages into their queues that waited for long enough, and return how many."""
+        return int(self._due(keys=[self._waiting], args=[_DUE]))
 
     def sweep(self, interval: float, visibility_timeout: float) -> int:
         """Put back messages of dead workers, unless it is too soon; see `claim.lua`.

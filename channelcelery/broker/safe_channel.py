@@ -19,7 +19,7 @@ from kombu.utils.scheduling import priority_cycle
 from redis.exceptions import NoScriptError
 
 from channelcelery.broker.leases import keep
-from channelcelery.broker.ledger import DELIVERY_COUNT, Ledger, script
+from channelcelery.broker.ledger import DELAY, DELIVERY_COUNT, Ledger, script
 from channelcelery.broker.safe_qos import SafeQoS
 from channelcelery.exceptions import ChannelFull
 
@@ -139,6 +139,10 @@ class SafeChannel(stock.Channel):  # type: ignore[misc]
         if message.get("headers"):
             # what a task sends on to its retry is a message of its own
             message["headers"].pop(DELIVERY_COUNT, None)
+            if delay := message["headers"].pop(DELAY, None):
+                target = self._list(queue, self._get_message_priority(message, reverse=False))
+                self.ledger.wait(int(delay), target, self._bell(queue), dumps(message))
+                return
         lists = [self._list(queue, step) for step in self.priority_steps]
         target = self._list(queue, self._get_message_priority(message, reverse=False))
         limits = [self._limits.get(queue, 0), self._expires.get(queue, 0)]

@@ -119,6 +119,7 @@ class SafeQoS(stock.QoS):  # type: ignore[misc]
         if now - self._renewed >= self.ledger.lease / 3:
             self.ledger.renew(self._under_way())
             self._renewed = now
+        self.ledger.release_due()
         self.ledger.sweep(self.interval, self._visibility_timeout)
 
     def _under_way(self) -> list[str]:

@@ -4,6 +4,7 @@ from celery import Celery
 from click import Option
 
 from channelcelery.broker.connection import use_app
+from channelcelery.broker.safe_app import make_safe
 
 __all__ = ["install"]
 
@@ -15,7 +16,8 @@ _CONSUMER_STEPS = ("channelcelery.worker.bootstep:ChannelsStep", "channelcelery.
 def install(app: Celery) -> Celery:
     """Make the workers of an app run consumers, and its broker hold the channels; twice is as good as once.
 
-    They know the task `channelcelery.send_to_channel` too.
+    They know the task `channelcelery.send_to_channel` too. Where the broker is Redis, the whole app uses a transport
+    that loses nothing when a worker is killed; other apps' processes may go on with Kombu's own.
 
     Args:
         app: the project's Celery app.
@@ -23,7 +25,7 @@ def install(app: Celery) -> Celery:
     Returns:
         The app.
     """
-    use_app(app)
+    use_app(make_safe(app))
     app.autodiscover_tasks(["channelcelery"])
     app.steps["worker"].add(_WORKER_STEP)
     app.steps["consumer"].update(_CONSUMER_STEPS)

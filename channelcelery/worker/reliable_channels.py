@@ -8,6 +8,7 @@ from celery.concurrency import get_implementation
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 
+from channelcelery.broker.safe_app import is_safe
 from channelcelery.core.backlog import Key
 from channelcelery.layers import channel_layers
 from channelcelery.reliable.dead import APP
@@ -60,9 +61,10 @@ def check_reliable(app: Any, pool: Any, channels: Sequence[Key]) -> None:
     if not channels:
         return
     names = ", ".join(sorted(channel for _, channel in channels))
-    if app.connection_for_read().transport.driver_type == "redis":
+    if not is_safe(app):
         raise ImproperlyConfigured(
-            f"{names} must be reliable, which is there with RabbitMQ as the broker only: set CELERY_BROKER_URL to amqp://…"
+            f"{names} must be reliable, but the app's connections to Redis are Kombu's own, which lose messages: call "
+            "channelcelery.install(app) before the app connects, and set no amqp_cls of its own after that"
         )
     if not apps.is_installed("channelcelery.reliable"):
         raise ImproperlyConfigured(

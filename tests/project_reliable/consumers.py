@@ -62,6 +62,14 @@ def wait_for_a_mend(message: Message) -> None:
     write_down(f"mended {message['number']} {message.attempt}")
 
 
+@consumer("slow-retry", reliable=SOON)
+def retry_later(message: Message) -> None:
+    """Ask for another run after 1.2 s, once."""
+    write_down(f"waits {message['number']} {message.attempt} {time.time()}")
+    if message.attempt == 1:
+        raise Retry(after=1.2)
+
+
 @consumer("limited", reliable=Reliable(max_attempts=2, backoff=0, time_limit=1))
 def exceed(message: Message) -> None:
     """Take longer than allowed."""
