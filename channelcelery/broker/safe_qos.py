@@ -36,7 +36,7 @@ class SafeQoS(stock.QoS):  # type: ignore[misc]
         self.coming = ("", 0)
         self.interval: float = amqp_channel.sweep_interval
         self._visibility_timeout = float(amqp_channel.visibility_timeout)
-        self._renewed = float("-inf")
+        self._renewed = self._looked = float("-inf")
         #: whether the channel is closed and its acknowledgements may be on their way
         self.ending = False
         self._errors: tuple[type[BaseException], ...] = amqp_channel.connection_errors
@@ -119,7 +119,9 @@ class SafeQoS(stock.QoS):  # type: ignore[misc]
         if now - self._renewed >= self.ledger.lease / 3:
             self.ledger.renew(self._under_way())
             self._renewed = now
-        self.ledger.release_due()
+        if now - self._looked >= self.interval:
+            self.ledger.release_due()
+            self._looked = now
         self.ledger.sweep(self.interval, self._visibility_timeout)
 
     def _under_way(self) -> list[str]:
