@@ -7,7 +7,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 __all__ = ["HEAD_SECONDS", "MAX_HEAD", "LimitedHttpProtocol"]
 
-#: Bytes of a request line and headers, at most (and what came with them in one read).
+#: Bytes of a request line and headers, at most, and of what else is no content: trailers, and what is said of chunks.
+#: Beside them counts what came with them in one read, or it would have to be known where in it they begin.
 MAX_HEAD = 64 * 1024
 #: Seconds for a client to send them; a connection that says nothing is closed after these, too.
 HEAD_SECONDS = 10.0
@@ -18,7 +19,9 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._head: int | None = 0  # bytes so far, or None once it is complete
+        self._in_head = True
+        self._empty = 0  # bytes since the last read with content, or with an end or a beginning
+        self._got_on = False  # whether the read under way had any of these
         self._head_timer: asyncio.TimerHandle | None = None
         self._served: Any = None  # the request that an application answers, while others that came early wait
 
@@ -43,16 +46,26 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header of the head; to uvicorn a trailer is one, too (RFC 9110, section 6.5.1)."""
-        if self._head is not None:
+        if self._in_head:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Stop waiting: what follows is uvicorn's, or a socket's."""
         self._stop_timer()
-        self._head = None
+        self._in_head, self._got_on = False, True
         super().on_headers_complete()
         if not self.pipeline:
             self._served = self.cycle
+
+    def on_body(self, body: bytes) -> None:
+        """Take content."""
+        self._got_on = True
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Take the end of a request."""
+        self._got_on = True
+        super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """Let the next request of the connection be served."""
@@ -61,13 +74,16 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._served = following or self._served
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes, and end the connection if they are a head without an end."""
+        """Take bytes, and end the connection if they are a head without an end, or trailers."""
+        self._got_on = False
         super().data_received(data)
-        if self._head is None or self.transport.is_closing():
+        self._empty = 0 if self._got_on else self._empty + len(data)
+        if self._empty <= MAX_HEAD or self.transport.is_closing():
             return
-        self._head += len(data)
-        if self._head > MAX_HEAD:
+        if self._in_head:
             self.send_400_response("The request's headers are too large.")
+        else:  # its response may have begun
+            self.transport.close()
 
     def handle_websocket_upgrade(self) -> None:
         """Make it a socket, or end the connection if the WebSocket library cannot read it: uvicorn would keep it."""
@@ -78,7 +94,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def _await_head(self) -> None:
         self._stop_timer()
-        self._head = 0
+        self._in_head = self._got_on = True
         self._head_timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
 
     def _stop_timer(self) -> None:
