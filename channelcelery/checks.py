@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import ImproperlyConfigured
@@ -56,7 +57,7 @@ def check_layers(app_configs: object = None, **kwargs: Any) -> list[CheckMessage
 
 
 def check_routing(app_configs: object = None, **kwargs: Any) -> list[CheckMessage]:
-    """Find routing that cannot be loaded (E002) and consumers of aliases that do not exist (E003)."""
+    """Find routing that cannot be loaded (E002), consumers of aliases that do not exist (E003), and no table (E004)."""
     # imported here since the interface process imports this module, but must not import routing
     from channelcelery.consumers import registry
     from channelcelery.routing import get_router
@@ -64,7 +65,11 @@ def check_routing(app_configs: object = None, **kwargs: Any) -> list[CheckMessag
     errors: list[CheckMessage] = []
     for config in _valid_layers():
         try:
-            get_router(config.alias)
+            reliable = sorted(get_router(config.alias).reliable)
+            if reliable and not apps.is_installed("channelcelery.reliable"):
+                text = f"{', '.join(reliable)} must be reliable, but there is no table for dead letters."
+                hint = "Put 'channelcelery.reliable' into INSTALLED_APPS, and migrate."
+                errors.append(Error(text, hint=hint, id="channelcelery.E004"))
         except ImproperlyConfigured as error:
             text = f"The routing of the channel layer {config.alias!r} cannot be loaded: {error}"
             hint = f"Correct CHANNEL_LAYERS[{config.alias!r}]['ROUTING'] or what it includes."

@@ -12,6 +12,7 @@ from channelcelery.core.config_values import (
     read_http,
     read_origins,
     read_prefix,
+    read_reliable_channels,
     wrong,
 )
 from channelcelery.exceptions import InvalidChannelLayerError
@@ -47,6 +48,7 @@ class LayerConfig:
         group_expiry: seconds that a socket stays in a group after it was last added (item 58).
         capacity: messages that wait on a normal channel at most.
         channel_capacity: pairs of a compiled pattern and a capacity; the first that matches counts (item 52).
+        reliable_channels: compiled patterns of reliable channels, for processes that send but have not the routing.
         delay_capacity: delayed messages that wait on one Redis at most.
         message_size: bytes of one encoded message.
         inbox_capacity: entries that wait for one interface process at most.
@@ -83,6 +85,7 @@ class LayerConfig:
     group_expiry: float = 86_400.0
     capacity: int = 10_000
     channel_capacity: tuple[tuple[re.Pattern[str], int], ...] = ()
+    reliable_channels: tuple[re.Pattern[str], ...] = ()
     delay_capacity: int = 100_000
     message_size: int = 4 * _MIB
     inbox_capacity: int = 100_000
@@ -192,6 +195,7 @@ _READERS: Mapping[str, Callable[[str, str, Any], Any]] = {
     "connection_kwargs": read_connection_kwargs,
     "prefix": read_prefix,
     "channel_capacity": read_channel_capacity,
+    "reliable_channels": read_reliable_channels,
     "http": read_http,
     "allowed_origins": read_origins,
 }

@@ -15,6 +15,7 @@ __all__ = [
     "read_http",
     "read_origins",
     "read_prefix",
+    "read_reliable_channels",
     "wrong",
 ]
 
@@ -108,6 +109,13 @@ def read_channel_capacity(alias: str, key: str, value: Any) -> tuple[tuple[re.Pa
             raise wrong(alias, key, f"the capacity of {pattern!r} must be a whole number above 0, not {capacity!r}")
         rules.append((pattern if isinstance(pattern, re.Pattern) else re.compile(translate(glob)), capacity))
     return tuple(rules)
+
+
+def read_reliable_channels(alias: str, key: str, value: Any) -> tuple[re.Pattern[str], ...]:
+    """Return compiled patterns of channels that are reliable, given globs."""
+    if not isinstance(value, list | tuple) or not all(isinstance(glob, str) for glob in value):
+        raise wrong(alias, key, f"write a list of globs such as ['orders.*'], not {value!r:.200}")
+    return tuple(re.compile(translate(glob)) for glob in value)
 
 
 def read_http(alias: str, key: str, value: Any) -> str:

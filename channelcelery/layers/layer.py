@@ -108,9 +108,11 @@ class ChannelLayer(ClassicApi):
     # what is to be sent, checked and encoded at the call (items 24, 28)
 
     def is_reliable(self, channel: str) -> bool:
-        """Tell whether no message of a channel may get lost: its routing says so."""
+        """Tell whether no message of a channel may get lost: as its routing says, or CONFIG where that is missing."""
         if self.reliable is None or "!" in channel or "?" in channel or channel.startswith(("websocket.", "http.")):
             return False
+        if any(pattern.match(channel) for pattern in self.config.reliable_channels):
+            return True
         return channel in reliable_channels_of(self.alias)
 
     def prepare(self, channel: str, content: object) -> ChannelSend | ReliableSend | ReplySend | BodySend:

@@ -58,6 +58,14 @@ def check_reliable(app: Any, pool: Any, channels: Sequence[Key]) -> None:
     Raises:
         ImproperlyConfigured: it could not.
     """
+    for alias in channel_layers:
+        router = get_router(alias)
+        for channel in sorted(router.channels - router.reliable.keys()):
+            if channel_layers[alias].is_reliable(channel):
+                raise ImproperlyConfigured(
+                    f"CONFIG['reliable_channels'] of {alias} says that {channel} is reliable, its consumers do not: "
+                    "write reliable=True for these, or take it out of the list"
+                )
     if not channels:
         return
     names = ", ".join(sorted(channel for _, channel in channels))

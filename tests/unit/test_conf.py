@@ -140,6 +140,7 @@ WRONG_CONFIGS: list[tuple[str, Any, str]] = [
             [b"redis://h"],
         )
     ],
+    *[("reliable_channels", value, "write a list of globs") for value in ("orders.*", [5], {"a": 1}, None)],
     *[("channel_capacity", value, "write a dict") for value in (5, None, [("a", 1)], {5: 1}, {re.compile(b"a"): 1})],
     *[("channel_capacity", {"a*": value}, "whole number above 0") for value in (0, -1, 1.5, None, True, "5")],
     *[("allowed_origins", value, "write a list of hosts") for value in ("a.example", 5, [5], [None], True, b"a")],

@@ -40,6 +40,16 @@ def test_given_a_reliable_channel_expect_the_id_that_the_message_has() -> None:
     assert layer.publisher.queues == {}
 
 
+def test_given_a_glob_in_config_expect_the_channels_that_match_reliable_but_no_socket() -> None:
+    """As in a project that has not the routing."""
+    layer, recorder = FakeLayer(reliable_channels=["web*", "else.*"]), Recorder()
+    layer.reliable = recorder
+    assert Channel("else.where", channel_layer=layer).send({})
+    assert Channel("website", channel_layer=layer).send({})
+    assert Channel("websocket.receive", channel_layer=layer).send({}) is None
+    assert [send.channel for send in recorder.sent] == ["else.where", "website"]
+
+
 def test_given_a_delay_expect_it_handed_over() -> None:
     layer, recorder = made()
     Channel("orders", channel_layer=layer).send({}, delay=1500)

@@ -1,0 +1,92 @@
+"""What a worker with reliable channels is refused for before it starts."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from celery import Celery
+from django.core.exceptions import ImproperlyConfigured
+from django.test import override_settings
+
+from channelcelery.broker.safe_app import make_safe
+from channelcelery.checks import check_routing
+from channelcelery.core.reliable import Reliable
+from channelcelery.layers import channel_layers
+from channelcelery.message import Message
+from channelcelery.routing import Router, replace_router, route
+from channelcelery.worker.reliable_channels import check_reliable, label_of, reliable_channels
+from tests.fakes import FakeLayer
+from tests.unit.worker.test_forward import Recorder
+
+
+def charge(message: Message) -> None: ...
+
+
+def post(message: Message) -> None: ...
+
+
+ROUTES = [
+    route("orders.paid", charge, reliable=Reliable(time_limit=5)),
+    route("orders.sent", charge, reliable=True, by="post"),
+    route("orders.sent", post, reliable=True),
+    route("mail", charge),
+]
+
+
+@pytest.fixture(autouse=True)
+def layer() -> Iterator[FakeLayer]:
+    made = FakeLayer(reliable_channels=["else.*"])
+    made.reliable = Recorder()
+    former, router = channel_layers.set("default", made), replace_router("default", Router(ROUTES))
+    yield made
+    channel_layers.set("default", former)
+    replace_router("default", router)
+
+
+def check(app: Any = None, pool: str = "prefork", *only: str) -> None:
+    app = app or Celery("project", broker="amqp://127.0.0.1")
+    check_reliable(app, pool, reliable_channels(only, []))
+
+
+def test_given_all_that_is_needed_expect_no_refusal() -> None:
+    check()
+    check(make_safe(Celery("project", broker="redis://127.0.0.1")))
+    check(None, "threads", "orders.sent")
+
+
+def test_if_the_transport_loses_messages_expect_a_refusal() -> None:
+    with pytest.raises(ImproperlyConfigured, match="which lose messages: call"):
+        check(Celery("project", broker="redis://127.0.0.1"))
+
+
+@pytest.mark.parametrize("pool", ["threads", "solo"])
+def test_if_the_pool_enforces_no_time_limit_expect_a_refusal(pool: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=r"orders\.paid has a time limit of 5 s.*prefork"):
+        check(None, pool)
+
+
+def test_if_there_is_no_table_expect_a_refusal_and_an_error_of_the_checks() -> None:
+    with override_settings(INSTALLED_APPS=["channelcelery"]):
+        with pytest.raises(ImproperlyConfigured, match=r"put 'channelcelery\.reliable' into INSTALLED_APPS"):
+            check()
+        former = replace_router("default", Router(ROUTES))
+        assert [error.id for error in check_routing()] == ["channelcelery.E004"]
+        replace_router("default", former)
+
+
+def test_if_json_is_not_taken_expect_a_refusal() -> None:
+    app = Celery("project", broker="amqp://127.0.0.1")
+    app.conf.accept_content = ["pickle"]
+    with pytest.raises(ImproperlyConfigured, match="accept_content"):
+        check(app)
+
+
+def test_if_config_and_routing_disagree_expect_a_refusal() -> None:
+    replace_router("default", Router([route("else.where", charge)]))
+    with pytest.raises(ImproperlyConfigured, match=r"else\.where is reliable, its consumers do not"):
+        check()
+
+
+def test_given_one_consumer_expect_its_name_and_of_several_the_channel_s() -> None:
+    assert label_of("default", "orders.paid") == f"{__name__}.charge"
+    assert label_of("default", "orders.sent") == "orders.sent"
