@@ -37,7 +37,7 @@ class Beside:
         self._stopping = threading.Event()
 
     def run(self, call: Callable[[Callable[[], bool]], None], abandoned: Callable[[], None]) -> bool:
-        """Run a call in a thread with the context of this one, or return false if too many run already.
+        """Run a call in a thread with the context of this one, or return false if there can be no more of them.
 
         Args:
             call: what it raises is logged; its argument tells whether it is to stop, which it asks now and then.
@@ -49,7 +49,11 @@ class Beside:
         context = copy_context()
         thread = threading.Thread(target=context.run, args=(self._run, call), name="channelcelery-beside", daemon=True)
         self._running[thread] = abandoned
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:  # the system's own limit
+            del self._running[thread]
+            return False
         return True
 
     def _run(self, call: Callable[[Callable[[], bool]], None]) -> None:

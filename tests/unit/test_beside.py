@@ -64,6 +64,19 @@ def test_given_no_room_expect_false_and_later_room() -> None:
     wait_until(lambda: beside.run(lambda stopping: None, nothing), what="room")
 
 
+def test_if_no_thread_can_be_started_expect_false_and_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given as many threads as the system lets this process have."""
+    beside = Beside(1)
+
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", start)
+        assert not beside.run(lambda stopping: None, nothing)
+    assert beside.run(lambda stopping: None, nothing)
+
+
 def test_if_a_call_raises_expect_it_in_the_log_and_room(caplog: pytest.LogCaptureFixture) -> None:
     beside = Beside(1)
 
