@@ -6,9 +6,10 @@ from urllib.parse import urlparse
 from django.conf import settings
 from django.contrib.staticfiles import utils
 from django.contrib.staticfiles.views import serve
+from django.core.exceptions import SuspiciousOperation
+from django.core.handlers.exception import response_for_exception
 from django.http import Http404, HttpRequest
 from django.utils.functional import cached_property
-from django.views.debug import technical_404_response
 
 from channelcelery.handler import AsgiHandler, ViewConsumer
 
@@ -31,10 +32,10 @@ class StaticFilesHandler(AsgiHandler):
         try:
             # whoever chose this handler wants files without DEBUG, too
             response: Any = serve(request, request.path[len(self.base_url.path) :], insecure=True)
-        except Http404 as error:
-            if not settings.DEBUG:
+        except (Http404, SuspiciousOperation) as error:
+            if isinstance(error, Http404) and not settings.DEBUG:
                 return super().get_response(request)
-            response = technical_404_response(request, error)
+            response = response_for_exception(request, error)
         response._resource_closers.append(request.close)
         return response
 

@@ -337,6 +337,11 @@ class TestStaticFiles:
             missing = self.answer("/static/none.js")
             assert (missing["status"], b"DEBUG" in missing["content"]) == (404, True)
 
+    @pytest.mark.parametrize("debug", [True, False])
+    def test_a_path_out_of_the_folders_is_400(self, debug: bool) -> None:
+        with override_settings(STATIC_URL="/static/", DEBUG=debug):
+            assert self.answer("/static/../../../../etc/passwd")["status"] == 400
+
     def test_files_of_another_host_are_not(self) -> None:
         with override_settings(STATIC_URL="http://cdn.example.com/static/", DEBUG=True):
             assert self.answer("/static/channels/js/websocketbridge.js")["status"] == 404
