@@ -37,45 +37,69 @@ def run_job(alias: str, channel: str, items: tuple[bytes, ...], claim: tuple[int
     """
     if not claims.begin(*claim):
         return None
-    begun = flushed = time.monotonic()
-    layer = channel_layers[alias]
-    counts: Counter[str] = Counter()
-    waiting: list[tuple[ChannelLayer, Send]] = []
+    begun, layer = time.monotonic(), channel_layers[alias]
     if channel in get_router(alias).reliable:
         return Outcome(0, 0, dict(forward(layer, channel, items)), time.monotonic() - begun)
-    turns = Turns(layer, counts, waiting)
+    job = _Job(layer, channel)
+    for left, item in zip(reversed(range(len(items))), items, strict=True):
+        job.run(item, left)
+    counts = job.end()
+    ran, failed = counts.pop("ran", 0), counts.pop("failed", 0)
+    return Outcome(ran, failed, dict(counts), time.monotonic() - begun, tuple(job.turns.handed))
 
-    def leave() -> None:
-        sends = waiting.copy()
-        counts.update(flush(sends))
-        # not cleared: a view may have ended meanwhile
-        del waiting[: len(sends)]
 
-    overdue = Overdue(FLUSH_AFTER, leave)
-    again: list[bytes] = []
-    for number, item in enumerate(items, 1):
-        if (received := read(layer, channel, item, counts)) is None:
-            continue
-        if (ordering := ordering_of(received.consumer, channel)) is not None:
-            overdue.disarm()  # turns flush, too
-            turns.run(received, ordering)
+class _Job:
+    """The messages of one job as they run, and what they sent that did not leave yet."""
+
+    def __init__(self, layer: ChannelLayer, channel: str) -> None:
+        self._layer, self._channel = layer, channel
+        self._counts: Counter[str] = Counter()
+        self._waiting: list[tuple[ChannelLayer, Send]] = []
+        self._again: list[bytes] = []
+        self._flushed = time.monotonic()
+        self._overdue = Overdue(FLUSH_AFTER, self._leave)
+        self.turns = Turns(layer, self._counts, self._waiting)
+
+    def run(self, item: bytes, left: int) -> None:
+        """Run the consumer of a message, and flush if it is time to.
+
+        Args:
+            item: the message, encoded.
+            left: how many come after it.
+        """
+        if (received := read(self._layer, self._channel, item, self._counts)) is None:
+            return
+        if (ordering := ordering_of(received.consumer, self._channel)) is not None:
+            self._overdue.disarm()  # turns flush, too
+            self.turns.run(received, ordering)
         elif received.expired:
-            counts["expired"] += 1
+            self._counts["expired"] += 1
         else:
             received.message.ordered = False
-            run = run_received(received, counts)
-            waiting += run.sends
+            run = run_received(received, self._counts)
+            self._waiting += run.sends
             if run.later:
-                again.append(count_retry(item))
-        if waiting and time.monotonic() - flushed > FLUSH_AFTER:
-            overdue.disarm()
-            leave()
-            flushed = time.monotonic()
-        elif waiting and channel == "http.request" and number < len(items):
+                self._again.append(count_retry(item))
+        self._flush_in_time(left)
+
+    def _flush_in_time(self, left: int) -> None:
+        if self._waiting and time.monotonic() - self._flushed > FLUSH_AFTER:
+            self._overdue.disarm()
+            self._leave()
+            self._flushed = time.monotonic()
+        elif self._waiting and self._channel == "http.request" and left:
             # who waits for a page is not to wait for the next one too, which may be slow
-            overdue.arm()
-    overdue.disarm()
-    leave()
-    counts.update(put_back(layer, channel, again))
-    ran, failed = counts.pop("ran", 0), counts.pop("failed", 0)
-    return Outcome(ran, failed, dict(counts), time.monotonic() - begun, tuple(turns.handed))
+            self._overdue.arm()
+
+    def _leave(self) -> None:
+        sends = self._waiting.copy()
+        self._counts.update(flush(sends))
+        # not cleared: a view may have ended meanwhile
+        del self._waiting[: len(sends)]
+
+    def end(self) -> Counter[str]:
+        """Send what waits, put back what is to run again, and return the counts."""
+        self._overdue.disarm()
+        self._leave()
+        self._counts.update(put_back(self._layer, self._channel, self._again))
+        return self._counts
