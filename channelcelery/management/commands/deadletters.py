@@ -25,7 +25,7 @@ class Command(BaseCommand):
     help = "Lists, shows, replays or drops messages of reliable channels that no consumer could handle."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("action", choices=["list", "show", "replay", "drop"])
+        parser.add_argument("action", nargs="?", default="list", choices=["list", "show", "replay", "drop"])
         parser.add_argument("ids", nargs="*", help="ids of messages; without any, all that fit the options")
         parser.add_argument("--channel", help="only of channels that match this glob")
         parser.add_argument("--reason", choices=[str(reason) for reason in Reason], help="only with this reason")
