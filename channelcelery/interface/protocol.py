@@ -89,7 +89,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         """Make it a socket, or end the connection if the WebSocket library cannot read it: uvicorn would keep it."""
         super().handle_websocket_upgrade()
         protocol: Any = self.transport.get_protocol()
-        if protocol is not self and not protocol.handshake_initiated:
+        if protocol is not self and not getattr(protocol, "handshake_initiated", True):
             self.send_400_response("The WebSocket handshake cannot be understood.")
 
     def _await_head(self) -> None:
