@@ -63,7 +63,7 @@ class Beside:
             async_to_sync(_nothing)()
             with send_at_once():
                 call(self._stopping.is_set)
-        except Exception:
+        except (Exception, SystemExit):  # Python would end the thread at the latter without a word
             logger.exception("what a consumer left to a thread failed")
         finally:
             connections.close_all()  # those of this thread, which nobody uses again

@@ -77,16 +77,17 @@ def test_if_no_thread_can_be_started_expect_false_and_room(monkeypatch: pytest.M
     assert beside.run(lambda stopping: None, nothing)
 
 
-def test_if_a_call_raises_expect_it_in_the_log_and_room(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("error", [RuntimeError("on purpose"), SystemExit(3)])
+def test_if_a_call_raises_expect_it_in_the_log_and_room(caplog: pytest.LogCaptureFixture, error: BaseException) -> None:
     beside = Beside(1)
 
     def call(stopping: Callable[[], bool]) -> None:
-        raise RuntimeError("on purpose")
+        raise error
 
     with caplog.at_level(logging.ERROR, "django.channels.worker"):
         assert beside.run(call, nothing)
         wait_until(lambda: beside.run(lambda stopping: None, nothing), what="room")
-    assert "on purpose" in caplog.text
+    assert type(error).__name__ in caplog.text
 
 
 class TestTheEnd:
