@@ -23,7 +23,11 @@ __all__ = ["LOOPBACK", "Process", "find_program", "free_port", "is_listening", "
 T = TypeVar("T")
 LOOPBACK = "127.0.0.1"
 # Below Linux's range for outgoing connections (32768 and up), so that no client takes a stopped server's port.
-PORTS = range(20_000, 32_000)
+ALL_PORTS = range(20_000, 32_000)
+#: Those of this process, so that two that run tests beside each other never look at the same one at the same time.
+_PART = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_PARTS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+PORTS = ALL_PORTS[_PART::_PARTS]
 
 
 def free_port() -> int:

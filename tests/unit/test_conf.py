@@ -9,6 +9,7 @@ import pytest
 
 from channelcelery.conf import BACKENDS, LayerConfig, layer_config
 from channelcelery.exceptions import InvalidChannelLayerError
+from tests.shown import shown
 
 REDIS = "channelcelery.layers.RedisChannelLayer"
 MEMORY = "channelcelery.layers.InMemoryChannelLayer"
@@ -160,7 +161,7 @@ WRONG_CONFIGS: list[tuple[str, Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("key", "value", "mend"), WRONG_CONFIGS, ids=repr)
+@pytest.mark.parametrize(("key", "value", "mend"), WRONG_CONFIGS, ids=shown)
 def test_given_a_wrong_key_of_config_expect_alias_key_and_mend(key: str, value: Any, mend: str) -> None:
     """Items 44 and 52."""
     with pytest.raises(InvalidChannelLayerError) as caught:
@@ -186,7 +187,7 @@ def test_given_a_wrong_key_of_config_expect_alias_key_and_mend(key: str, value: 
         ),
         ({"BACKEND": REDIS, "hosts": []}, "'hosts'", "no such key; there are BACKEND, CONFIG"),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_given_a_wrong_entry_expect_alias_key_and_mend(entry: Any, key: str, mend: str) -> None:
     """Item 44."""

@@ -17,6 +17,7 @@ from channelcelery.consumers import ConsumerRegistry, consumer, consumer_name
 from channelcelery.exceptions import InvalidChannelLayerError, InvalidName
 from channelcelery.routing import connect_consumer, get_router, null_consumer, reset_routers, route
 from tests.fakes import make_message
+from tests.shown import shown
 from tests.unit.consumers_to_route import ClassConsumer, first, second, third
 
 MEMORY = "channelcelery.layers.InMemoryChannelLayer"
@@ -80,7 +81,7 @@ class TestDecorator:
             consumer(["good", name])
         assert list(registry) == []
 
-    @pytest.mark.parametrize("wrong", [5, None, first, ClassConsumer], ids=repr)
+    @pytest.mark.parametrize("wrong", [5, None, first, ClassConsumer], ids=shown)
     def test_given_no_channel_expect_how_to_write_it(self, registry: ConsumerRegistry, wrong: Any) -> None:
         with pytest.raises(TypeError, match=r"write @consumer\('channel'"):
             consumer(wrong)
@@ -105,7 +106,7 @@ class TestDecorator:
         consumer("chat", channel="^a")(first)
         assert [made.filters for made in registry] == [{"channel": "^a"}]
 
-    @pytest.mark.parametrize("wrong", [ClassConsumer, None, "tests.unit.consumers_to_route.first"], ids=repr)
+    @pytest.mark.parametrize("wrong", [ClassConsumer, None, "tests.unit.consumers_to_route.first"], ids=shown)
     def test_given_no_function_expect_what_to_do_instead(self, registry: ConsumerRegistry, wrong: Any) -> None:
         with pytest.raises(TypeError, match=r"@consumer\('chat'\) is for functions.*route_class\(\)"):
             consumer("chat")(wrong)

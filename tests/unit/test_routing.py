@@ -13,6 +13,7 @@ from channelcelery.exceptions import InvalidName
 from channelcelery.message import Message
 from channelcelery.routing import Include, Route, RouteClass, Router, include, route, route_class
 from tests.fakes import FakeLayer, make_message
+from tests.shown import shown
 from tests.unit.consumers_to_route import ClassConsumer, first, second, third
 
 FIRST = "tests.unit.consumers_to_route.first"
@@ -274,7 +275,7 @@ class TestRoutingForms:
             with pytest.raises(ImproperlyConfigured, match="write a list of routes, or a dict"):
                 make(wrong)
 
-    @pytest.mark.parametrize("entry", [first, "a.b", [route("a", first)], None, ("a", first), object()], ids=repr)
+    @pytest.mark.parametrize("entry", [first, "a.b", [route("a", first)], None, ("a", first), object()], ids=shown)
     def test_given_an_entry_that_is_no_route_expect_its_place_and_what_to_write(self, entry: Any) -> None:
         with pytest.raises(ImproperlyConfigured, match=r"Entry 2 of the routing is no route: .* Write route\(\)"):
             Router([route("a", first), entry])

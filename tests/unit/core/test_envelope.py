@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from channelcelery.core import envelope
 from channelcelery.exceptions import InvalidContent, InvalidEnvelope, MessageTooLarge
+from tests.shown import shown
 from tests.unit.core.contents import CONTENTS, VALUES, nested
 from tests.unit.core.frozen_writer_v1 import batch_v1, content_v1, item_v1
 
@@ -103,7 +104,7 @@ class TestWhatDoesNot:
             msgpack.Timestamp(1),
             range(3),
         ],
-        ids=repr,
+        ids=shown,
     )
     @pytest.mark.parametrize("wrap", [lambda v: v, lambda v: [v], lambda v: {"b": (v,)}], ids=["bare", "list", "dict"])
     def test_given_a_value_that_cannot_travel_expect_an_error(self, value: object, wrap: Callable[[Any], Any]) -> None:
@@ -111,7 +112,7 @@ class TestWhatDoesNot:
         with pytest.raises(InvalidContent, match="a message holds bytes, text"):
             envelope.encode_content({"a": wrap(value)}, LIMIT)
 
-    @pytest.mark.parametrize("key", [1, None, b"a", (1,), True, 1.5], ids=repr)
+    @pytest.mark.parametrize("key", [1, None, b"a", (1,), True, 1.5], ids=shown)
     def test_given_a_key_that_is_no_text_expect_an_error_at_any_depth(self, key: object) -> None:
         for content in ({key: 1}, {"a": {key: 1}}, {"a": [{"b": ({key: 1},)}]}):
             with pytest.raises(InvalidContent, match=re.escape(f"keys are text: {key!r}")):

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from channelcelery.core.filters import compile_filters, match_filters, named_groups
+from tests.shown import shown
 
 
 def groups(filters: dict[str, Any], values: dict[str, Any]) -> dict[str, Any] | None:
@@ -35,7 +36,7 @@ class TestMatching:
         """Items 66, 67 and 73."""
         assert groups({"path": pattern}, {"path": value}) == expected
 
-    @pytest.mark.parametrize("value", [0, 5, 1.5, True, None, [], ["a"], {}, "é".encode(), b"\xff"], ids=repr)
+    @pytest.mark.parametrize("value", [0, 5, 1.5, True, None, [], ["a"], {}, "é".encode(), b"\xff"], ids=shown)
     def test_given_a_value_that_is_no_text_expect_no_match(self, value: object) -> None:
         """Item 73, and defect 18."""
         assert groups({"order": ""}, {"order": value}) is None
@@ -56,7 +57,7 @@ class TestMatching:
 
 
 class TestBadFilters:
-    @pytest.mark.parametrize("pattern", ["/(\\w+)/", "(?P<a>x)(y)", b"(x)", re.compile("(x)")], ids=repr)
+    @pytest.mark.parametrize("pattern", ["/(\\w+)/", "(?P<a>x)(y)", b"(x)", re.compile("(x)")], ids=shown)
     def test_given_positional_groups_expect_filter_and_route_named(self, pattern: Any) -> None:
         """Item 67."""
         with pytest.raises(ValueError, match=r"filter path=.* on a route contains positional groups"):
@@ -69,7 +70,7 @@ class TestBadFilters:
         with pytest.raises(ValueError, match=r"(?s)filter path=.* on a route is no regular expression"):
             compile_filters("a route", {"path": pattern})
 
-    @pytest.mark.parametrize("pattern", [None, 0, True, ["a"], object(), print], ids=repr)
+    @pytest.mark.parametrize("pattern", [None, 0, True, ["a"], object(), print], ids=shown)
     def test_given_no_text_expect_filter_and_route_named(self, pattern: Any) -> None:
         with pytest.raises(TypeError, match=r"filter path=.* on a route: write a regular expression as text"):
             compile_filters("a route", {"path": pattern})

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from channelcelery.core import inbox
 from channelcelery.core.envelope import encode_content
 from channelcelery.exceptions import InvalidEnvelope
+from tests.shown import shown
 from tests.unit.core.contents import CONTENTS, TEXT, VALUES, nested
 from tests.unit.core.frozen_writer_v1 import content_v1, replies_v1
 
@@ -77,7 +78,7 @@ class TestOtherEntries:
             {b"l": b"\xff", b"k": b"token"},
             {b"g": b"chat", b"b": msgpack.packb(nested(1_000))},
         ],
-        ids=repr,
+        ids=shown,
     )
     def test_given_less_than_an_entry_expect_an_error_that_says_so(self, fields: dict[bytes, bytes]) -> None:
         with pytest.raises(InvalidEnvelope) as caught:
