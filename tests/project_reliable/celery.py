@@ -1,6 +1,8 @@
 """The project's own Celery app."""
 
 import os
+import time
+from typing import Any
 
 from celery import Celery
 
@@ -15,7 +17,8 @@ app.conf.update(
     task_ignore_result=True,
     worker_cancel_long_running_tasks_on_connection_loss=False,
 )
-channelcelery.install(app)
+if "TEST_NOT_INSTALLED" not in os.environ:  # for comparison
+    channelcelery.install(app)
 
 
 @app.task(name="plain-task")
@@ -24,3 +27,22 @@ def plain_task(text: str) -> None:
     from tests.project.consumers import write_down
 
     write_down(text)
+
+
+@app.task(name="nap")
+def nap(name: str, seconds: float = 0) -> None:
+    """Write down when it began, and take some time."""
+    from tests.project.consumers import write_down
+
+    write_down(f"{name} {time.time()}")
+    time.sleep(seconds)
+
+
+@app.task(name="late-nap", bind=True, acks_late=True)
+def late_nap(self: Any, seconds: float) -> None:
+    """The same, acknowledged at its end; what was delivered before takes no time."""
+    from tests.project.consumers import write_down
+
+    again = bool(self.request.delivery_info["redelivered"])
+    write_down(f"late {again} {os.getppid()}")
+    time.sleep(0 if again else seconds)
