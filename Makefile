@@ -12,6 +12,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 PORT ?= 8000
+# Processes that run tests beside each other: most of these wait for servers.
+TEST_PROCESSES ?= 2
 # More arguments for pytest: make test PYTEST_ARGS="tests/unit -k names"
 PYTEST_ARGS ?=
 # Arguments for tox: make test-all TOX_ARGS="-e py313-django6"
@@ -55,13 +57,13 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-for-development
 	@sh scripts/test-needs
-	@$(bin)/python -m pytest $(PYTEST_ARGS)
+	@$(bin)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
 # The Pythons of pyenv are found too: its commands on the PATH run only those that a setting names.
 pyenv_pythons = $(wildcard $(addsuffix /versions/3.1[1-9].*/bin/python,$(shell pyenv root 2>/dev/null)))
 test-all: $(VENV)/.installed-for-development
 	@sh scripts/test-needs
-	@$(bin)/tox run $(if $(pyenv_pythons),--discover $(pyenv_pythons)) $(TOX_ARGS) -- $(PYTEST_ARGS)
+	@$(bin)/tox run $(if $(pyenv_pythons),--discover $(pyenv_pythons)) $(TOX_ARGS) -- --numprocesses $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-for-development
 	@$(bin)/ruff check .

@@ -94,12 +94,20 @@ class ChannelLayer(ClassicApi):
         self.dropped: Counter[str] = Counter()
         self.sent: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
-        #: the half that holds reliable channels; where there is none they are like any other
-        self.reliable: ReliablePublisher | None = None
+        #: makes the half below when it is first used, since interface processes never use it
+        self.make_reliable: Callable[[LayerConfig], ReliablePublisher] | None = None
+        self._reliable: ReliablePublisher | None = None
         self._owed: dict[str, list[bytes]] = {}
 
     def __str__(self) -> str:
         return f"{self.alias} ({type(self).__module__}.{type(self).__name__})"
+
+    @property
+    def reliable(self) -> ReliablePublisher | None:
+        """The half that holds reliable channels; where there is none they are like any other."""
+        if self._reliable is None and self.make_reliable is not None:
+            self._reliable = self.make_reliable(self.config)
+        return self._reliable
 
     def local_only(self) -> bool:
         """Tell whether the layer reaches no other process (item 45)."""
@@ -109,7 +117,9 @@ class ChannelLayer(ClassicApi):
 
     def is_reliable(self, channel: str) -> bool:
         """Tell whether no message of a channel may get lost: as its routing says, or CONFIG where that is missing."""
-        if self.reliable is None or "!" in channel or "?" in channel or channel.startswith(("websocket.", "http.")):
+        if "!" in channel or "?" in channel or channel.startswith(("websocket.", "http.")):
+            return False
+        if self.make_reliable is None:
             return False
         if any(pattern.match(channel) for pattern in self.config.reliable_channels):
             return True
@@ -339,8 +349,8 @@ class ChannelLayer(ClassicApi):
     def close(self) -> None:
         """End the connections of both halves; the next send opens new ones."""
         self.publisher.close()
-        if self.reliable is not None:
-            self.reliable.close()
+        if self._reliable is not None:
+            self._reliable.close()
         self.replies.close()
         self.delays.close()
         self.order.close()

@@ -77,15 +77,14 @@ class ChannelLayers:
         """Say how the half of a layer is made that sends to reliable channels; the application does so.
 
         Args:
-            make: makes it from the layer's settings; it is called for each layer, so that it should import late.
+            make: makes it from the layer's settings; it is called when a layer first needs it.
         """
         self._make_reliable = make
 
     def make(self, config: LayerConfig) -> ChannelLayer:
         """Make a layer from its settings."""
         layer = self._make(config)
-        if self._make_reliable is not None:
-            layer.reliable = self._make_reliable(config)
+        layer.make_reliable = self._make_reliable
         return layer
 
     def _make(self, config: LayerConfig) -> ChannelLayer:

@@ -18,7 +18,19 @@ from tests.processes import is_listening
 from tests.servers import LOOPBACK, Process, wait_until
 
 #: Runs the rest of its arguments in a terminal and writes what they write.
-IN_A_TERMINAL = [sys.executable, "-c", "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)"]
+#: Runs a command in a terminal; it ends with it, which is in a session of its own and hears of no signal of ours.
+IN_A_TERMINAL = [
+    sys.executable,
+    "-c",
+    "import os, pty, signal, sys\n"
+    "pid, terminal = pty.fork()\n"
+    "if not pid: os.execvp(sys.argv[1], sys.argv[1:])\n"
+    "signal.signal(signal.SIGTERM, lambda *_: os.kill(pid, signal.SIGTERM))\n"
+    "try:\n"
+    "    while said := os.read(terminal, 4096): os.write(1, said)\n"
+    "except OSError: pass\n"
+    "sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))",
+]
 
 
 @pytest.fixture

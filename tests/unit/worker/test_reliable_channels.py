@@ -36,7 +36,8 @@ ROUTES = [
 @pytest.fixture(autouse=True)
 def layer() -> Iterator[FakeLayer]:
     made = FakeLayer(reliable_channels=["else.*"])
-    made.reliable = Recorder()
+    recorder = Recorder()
+    made.make_reliable = lambda config: recorder
     former, router = channel_layers.set("default", made), replace_router("default", Router(ROUTES))
     yield made
     channel_layers.set("default", former)
