@@ -42,7 +42,7 @@ def reliable_orders() -> Iterator[None]:
 
 def layer(error: Exception | None = None) -> tuple[FakeLayer, Recorder]:
     made, recorder = FakeLayer(), Recorder(error)
-    made.reliable = recorder
+    made.make_reliable = lambda config: recorder
     return made, recorder
 
 
