@@ -38,7 +38,8 @@ def sender(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> I
     monkeypatch.setattr(connection, "_app", None)
     use_app(Celery("project", broker="memory://"))
     layer, config = FakeLayer(), LayerConfig("default", "memory", prefix=f"{abs(hash(request.node.name))}:")
-    layer.reliable = made = ReliableSender(config, lambda: Connection("memory://"))
+    made = ReliableSender(config, lambda: Connection("memory://"))
+    layer.make_reliable = lambda _: made
     made.prefix = config.prefix  # type: ignore[attr-defined]
     former = channel_layers.set("default", layer)
     yield made

@@ -29,7 +29,7 @@ def reliable_orders() -> Iterator[None]:
 
 def made(error: Exception | None = None) -> tuple[FakeLayer, Recorder]:
     layer, recorder = FakeLayer(), Recorder(error)
-    layer.reliable = recorder
+    layer.make_reliable = lambda config: recorder
     return layer, recorder
 
 
@@ -43,7 +43,7 @@ def test_given_a_reliable_channel_expect_the_id_that_the_message_has() -> None:
 def test_given_a_glob_in_config_expect_the_channels_that_match_reliable_but_no_socket() -> None:
     """As in a project that has not the routing."""
     layer, recorder = FakeLayer(reliable_channels=["web*", "else.*"]), Recorder()
-    layer.reliable = recorder
+    layer.make_reliable = lambda config: recorder
     assert Channel("else.where", channel_layer=layer).send({})
     assert Channel("website", channel_layer=layer).send({})
     assert Channel("websocket.receive", channel_layer=layer).send({}) is None
