@@ -216,7 +216,9 @@ def test_if_too_many_messages_of_a_socket_wait_then_it_closes_and_its_disconnect
         ran = site.wait_for("x", "disconnect")
     assert client.code == 1013
     assert ran[-1].event == "disconnect"
-    assert orders(ran)[:102] == list(range(102))
+    # four processes read them, so that the hundred that find room need not be the first
+    assert orders(ran)[:2] == [0, 1]
+    assert len(ran) >= 2 + 100 + 1
     check_strict(ran)
 
 
