@@ -1,6 +1,8 @@
 # make demo          the example site on http://127.0.0.1:8000, in one process, nothing else to install
 # make test          every test; installs the servers they need where it may
 # make test-all      the same under every supported Python and Django that this machine can run
+# make chaos         kill -9, restarts and floods against reliable channels, in full: an hour or so
+# make soak          the same for sockets, groups and the worker
 # make lint types    style and types
 # make items         the table of behaviours and tests, from the numbers in the tests
 # make bench         the figures
@@ -31,7 +33,10 @@ manage := $(bin)/python example_site/manage.py
 # The demo runs in memory, whatever the caller's shell says about brokers.
 in_memory := env -u CELERY_BROKER_URL -u CHANNEL_LAYER_URL
 
-.PHONY: demo test test-all lint types items bench up clean
+# How long tests run when they run in full; `make test` holds their short form.
+chaos soak: export TEST_SCALE = full
+
+.PHONY: demo test test-all chaos soak lint types items bench up clean
 .DEFAULT_GOAL := demo
 
 $(bin)/python:
@@ -64,6 +69,10 @@ pyenv_pythons = $(wildcard $(addsuffix /versions/3.1[1-9].*/bin/python,$(shell p
 test-all: $(VENV)/.installed-for-development
 	@sh scripts/test-needs
 	@$(bin)/tox run $(if $(pyenv_pythons),--discover $(pyenv_pythons)) $(TOX_ARGS) -- --numprocesses $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
+
+chaos soak: $(VENV)/.installed-for-development
+	@sh scripts/test-needs
+	@$(bin)/python -m pytest -m $@ $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-for-development
 	@$(bin)/ruff check .
