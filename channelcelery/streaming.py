@@ -13,7 +13,7 @@ from django.http import StreamingHttpResponse
 from channelcelery.channel import Channel
 from channelcelery.core.names import reply_address
 from channelcelery.exceptions import ChannelFull, ResponseAborted
-from channelcelery.layers.base import GONE, GRANTED, MAX_PIECES
+from channelcelery.layers.pieces import GONE, GRANTED, MAX_PIECES
 
 __all__ = ["FAILED", "PieceSender", "Reply", "Sending", "parts_of"]
 

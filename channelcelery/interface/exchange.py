@@ -21,7 +21,7 @@ from channelcelery.interface.request import IN_MESSAGE, request_content
 from channelcelery.interface.response import Ended, Response
 from channelcelery.interface.spool import Spool
 from channelcelery.interface.surroundings import Surroundings
-from channelcelery.layers.base import GONE
+from channelcelery.layers.pieces import GONE
 
 __all__ = ["ENDS", "Exchange"]
 

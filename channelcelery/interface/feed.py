@@ -7,7 +7,7 @@ from channelcelery.core.envelope import encode_content
 from channelcelery.exceptions import LayerUnavailable
 from channelcelery.interface.faults import Faults
 from channelcelery.interface.spool import Spool
-from channelcelery.layers.base import InterfacePieces
+from channelcelery.layers.pieces import InterfacePieces
 
 __all__ = ["Feed", "Turns"]
 

@@ -11,8 +11,9 @@ from channelcelery.interface.errands import Errands
 from channelcelery.interface.faults import Faults, logger
 from channelcelery.interface.hub import Hub
 from channelcelery.interface.intake import Intake
-from channelcelery.layers.base import Beat, Inbox, InterfacePieces
+from channelcelery.layers.inbox import Beat, Inbox
 from channelcelery.layers.layer import ChannelLayer
+from channelcelery.layers.pieces import InterfacePieces
 
 __all__ = ["Node"]
 

@@ -11,7 +11,7 @@ from channelcelery.interface.events import Event, Scope, Send
 from channelcelery.interface.faults import Faults
 from channelcelery.interface.outlet import begin, hold_little
 from channelcelery.interface.spool import Room, Spool
-from channelcelery.layers.base import GRANTED, InterfacePieces
+from channelcelery.layers.pieces import GRANTED, InterfacePieces
 
 __all__ = ["Ended", "Response"]
 

@@ -12,7 +12,7 @@ from channelcelery.interface.hub import Hub
 from channelcelery.interface.intake import Intake
 from channelcelery.interface.origins import Origins
 from channelcelery.interface.spool import Room
-from channelcelery.layers.base import InterfacePieces
+from channelcelery.layers.pieces import InterfacePieces
 
 __all__ = ["Holder", "Surroundings"]
 

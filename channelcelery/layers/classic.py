@@ -12,8 +12,9 @@ from channelcelery.core.envelope import decode_content, decode_item
 from channelcelery.core.names import body_address, check_channel_name, check_normal_channel_name, is_body_channel
 from channelcelery.core.sends import Send
 from channelcelery.exceptions import InvalidEnvelope, InvalidName
-from channelcelery.layers.base import DelayStore, Publisher, ReplyStore, WorkerPieces
+from channelcelery.layers.base import DelayStore, Publisher, ReplyStore
 from channelcelery.layers.order import OrderStore
+from channelcelery.layers.pieces import WorkerPieces
 from channelcelery.layers.routers import router_of
 
 __all__ = ["ClassicApi"]

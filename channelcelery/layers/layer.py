@@ -24,18 +24,11 @@ from channelcelery.core.names import (
 from channelcelery.core.sends import BodySend, ChannelSend, DelayedSend, GroupSend, ReliableSend, ReplySend, Send
 from channelcelery.exceptions import BrokerUnavailable, ChannelFull, LayerUnavailable, MessageTooLarge
 from channelcelery.layers.attempts import AttemptStore
-from channelcelery.layers.base import (
-    DelayStore,
-    Delivered,
-    Inbox,
-    InterfacePieces,
-    Publisher,
-    ReliablePublisher,
-    ReplyStore,
-    WorkerPieces,
-)
+from channelcelery.layers.base import DelayStore, Delivered, Publisher, ReliablePublisher, ReplyStore
 from channelcelery.layers.classic import ClassicApi
+from channelcelery.layers.inbox import Inbox
 from channelcelery.layers.order import OrderStore
+from channelcelery.layers.pieces import InterfacePieces, WorkerPieces
 from channelcelery.layers.routers import reliable_channels_of
 
 __all__ = ["ChannelLayer"]

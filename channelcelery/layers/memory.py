@@ -18,7 +18,8 @@ from channelcelery.core.reply_state import Fields, ReplyState
 from channelcelery.core.sends import GroupSend, ReplySend
 from channelcelery.exceptions import InvalidEnvelope
 from channelcelery.layers.attempts import MemoryAttemptStore
-from channelcelery.layers.base import Beat, Delivered, Orphan
+from channelcelery.layers.base import Delivered, Orphan
+from channelcelery.layers.inbox import Beat
 from channelcelery.layers.layer import ChannelLayer
 from channelcelery.layers.memory_delays import MemoryDelayStore
 from channelcelery.layers.memory_order import MemoryOrderStore

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from channelcelery.core.names import ReplyAddress
-from channelcelery.layers.base import GONE, MAX_PIECES
+from channelcelery.layers.pieces import GONE, MAX_PIECES
 
 __all__ = ["MemoryInterfacePieces", "MemoryWorkerPieces"]
 

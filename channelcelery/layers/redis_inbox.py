@@ -9,7 +9,7 @@ from typing import Any
 from channelcelery.conf import LayerConfig
 from channelcelery.core.delivery import host_of
 from channelcelery.core.inbox import Entry
-from channelcelery.layers.base import Beat
+from channelcelery.layers.inbox import Beat
 from channelcelery.layers.redis_clients import async_client, reaching_redis, refuse_cluster, script
 from channelcelery.layers.redis_reader import InboxReader
 from channelcelery.layers.redis_store import CLEARED_GROUPS, FINGERPRINT_EXPIRY, TOMBSTONE_EXPIRY

@@ -5,7 +5,7 @@ from typing import Any
 from channelcelery.conf import LayerConfig
 from channelcelery.core.delivery import host_of
 from channelcelery.core.names import ReplyAddress
-from channelcelery.layers.base import GONE, MAX_PIECES
+from channelcelery.layers.pieces import GONE, MAX_PIECES
 from channelcelery.layers.redis_clients import async_client, reaching_redis, script, sync_client
 
 __all__ = ["RedisInterfacePieces", "RedisWorkerPieces"]

@@ -13,9 +13,9 @@ from channelcelery.core.inbox import Entry, GroupEntry, JoinEntry, LeaveEntry, R
 from channelcelery.core.names import ReplyAddress, check_channel_name, is_body_channel, is_reply_channel, reply_address
 from channelcelery.exceptions import ChannelFull, InvalidName
 from channelcelery.layers import channel_layers
-from channelcelery.layers.base import MAX_PIECES
 from channelcelery.layers.memory import InMemoryChannelLayer, MemoryReplyStore
 from channelcelery.layers.memory_pieces import MemoryWorkerPieces
+from channelcelery.layers.pieces import MAX_PIECES
 from channelcelery.message import Message
 from channelcelery.routes import Match
 from channelcelery.routing import Router, get_router, make_router, replaced_router

@@ -11,7 +11,8 @@ from channelcelery.conf import LayerConfig, layer_config
 from channelcelery.core.envelope import encode_content
 from channelcelery.core.inbox import Entry, GroupEntry, JoinEntry, LeaveEntry, RepliesEntry
 from channelcelery.core.sends import GroupSend, ReplySend
-from channelcelery.layers.base import Inbox, ReplyStore
+from channelcelery.layers.base import ReplyStore
+from channelcelery.layers.inbox import Inbox
 from channelcelery.layers.memory import MemoryInbox, MemoryReplyStore
 from channelcelery.layers.redis_inbox import RedisInbox
 from channelcelery.layers.redis_store import RedisReplyStore

@@ -12,9 +12,9 @@ import redis
 
 from channelcelery.core.names import ReplyAddress
 from channelcelery.exceptions import LayerUnavailable
-from channelcelery.layers.base import GONE, MAX_PIECES, InterfacePieces
 from channelcelery.layers.layer import ChannelLayer
 from channelcelery.layers.memory import InMemoryChannelLayer
+from channelcelery.layers.pieces import GONE, MAX_PIECES, InterfacePieces
 from channelcelery.layers.redis import RedisChannelLayer
 from tests.contract.brokers import in_child, wait_for_child
 from tests.contract.reply_backends import PREFIX, config_of

@@ -12,7 +12,8 @@ import pytest
 
 from channelcelery.core.inbox import GroupEntry, RepliesEntry
 from channelcelery.core.names import ReplyAddress
-from channelcelery.layers.base import Beat, Delivered, Inbox, Orphan
+from channelcelery.layers.base import Delivered, Orphan
+from channelcelery.layers.inbox import Beat, Inbox
 from tests.contract.reply_backends import (
     Backend,
     MemoryBackend,

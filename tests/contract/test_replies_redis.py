@@ -16,7 +16,8 @@ import redis
 
 from channelcelery.core.delivery import host_of
 from channelcelery.exceptions import InvalidChannelLayerError, LayerUnavailable
-from channelcelery.layers.base import Beat, Delivered
+from channelcelery.layers.base import Delivered
+from channelcelery.layers.inbox import Beat
 from channelcelery.layers.redis_inbox import RedisInbox
 from channelcelery.layers.redis_store import RedisReplyStore
 from tests.contract.reply_backends import (

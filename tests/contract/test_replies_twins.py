@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from channelcelery.layers.base import Inbox
+from channelcelery.layers.inbox import Inbox
 from tests.contract.reply_backends import (
     PREFIX,
     Backend,

@@ -16,7 +16,7 @@ from django.urls import path
 
 from channelcelery.core.envelope import decode_content
 from channelcelery.core.names import reply_address
-from channelcelery.layers.base import GONE
+from channelcelery.layers.pieces import GONE
 from channelcelery.routing import route
 from tests.integration.interfaces import Interface, running
 from tests.integration.wire import Wire

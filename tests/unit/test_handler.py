@@ -14,7 +14,7 @@ from django.urls import get_script_prefix
 from channelcelery.channel import collect_sends
 from channelcelery.exceptions import ResponseLater
 from channelcelery.handler import AsgiHandler, AsgiRequest, ViewConsumer, _loaded
-from channelcelery.layers.base import GONE, MAX_PIECES
+from channelcelery.layers.pieces import GONE, MAX_PIECES
 from channelcelery.message import Message
 from channelcelery.staticfiles import StaticFilesConsumer, StaticFilesHandler
 from tests.fakes import FakeLayer

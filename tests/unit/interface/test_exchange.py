@@ -8,7 +8,7 @@ import pytest
 from channelcelery.core.inbox import GroupEntry, JoinEntry
 from channelcelery.interface import feed, response
 from channelcelery.interface.spool import Room
-from channelcelery.layers.base import GONE
+from channelcelery.layers.pieces import GONE
 from tests.unit.interface.fakes import World, run, until
 from tests.unit.interface.web import Browser
 

@@ -13,7 +13,8 @@ from channelcelery.core.inbox import GroupEntry, JoinEntry, RepliesEntry
 from channelcelery.core.names import ReplyAddress
 from channelcelery.exceptions import InvalidChannelLayerError, LayerUnavailable
 from channelcelery.interface.node import Node
-from channelcelery.layers.base import Beat, Orphan
+from channelcelery.layers.base import Orphan
+from channelcelery.layers.inbox import Beat
 from tests.unit.interface.fakes import FakeInbox, FakeServer, FakeTransport, World, accepted, closed, run, text, until
 
 
