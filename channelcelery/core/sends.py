@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-__all__ = ["BodySend", "ChannelSend", "DelayedSend", "GroupSend", "ReliableSend", "ReplySend", "Send"]
+__all__ = ["KINDS", "BodySend", "ChannelSend", "DelayedSend", "GroupSend", "ReliableSend", "ReplySend", "Send"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +22,16 @@ class ReliableSend:
         id: the message's, made before it is sent, so that the sender knows it at once.
         content: the encoded content.
         delay: milliseconds from when it is handed over.
+        outbox: it is written to the sender's database, in its transaction.
+        using: that database's alias in DATABASES; None means the one that routers choose for the outbox.
     """
 
     channel: str
     id: str
     content: bytes
     delay: int = 0
+    outbox: bool = False
+    using: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,3 +85,13 @@ class DelayedSend:
 
 
 Send = ChannelSend | ReliableSend | ReplySend | BodySend | GroupSend | DelayedSend
+
+#: What a send is counted as.
+KINDS = {
+    ChannelSend: "channel",
+    ReliableSend: "reliable",
+    ReplySend: "reply",
+    BodySend: "body",
+    GroupSend: "group",
+    DelayedSend: "delayed",
+}

@@ -75,11 +75,15 @@ class Run:
         sends: (layer, send) pairs, for the caller to flush.
         later: the consumer wants it to run again; it then goes back to its channel.
         error: what the consumer raised, if it did not return.
+        consumer: its name, or "" where none ran.
+        seconds: what the consumer took.
     """
 
     sends: list[tuple[ChannelLayer, Send]] = field(default_factory=list)
     later: bool = False
     error: BaseException | None = None
+    consumer: str = ""
+    seconds: float = 0.0
 
 
 def read(layer: ChannelLayer, channel: str, item: bytes, counts: Counter[str]) -> Received | None:
@@ -131,30 +135,32 @@ def run_received(received: Received, counts: Counter[str]) -> Run:
 
     Args:
         received: the message and its consumer.
-        counts: "ran", "failed" and "retried_too_often" are counted up.
+        counts: "ran", "failed", "retried_too_often" and "sent_reliable" are counted up.
 
     Returns:
         What the consumer sent, also if it raised, and whether the message is to run again.
     """
-    run = Run()
+    run, begun = Run(consumer=consumer_name(received.consumer)), time.perf_counter()
     with collect_sends() as collected:
         try:
-            run.later, run.error = _consume(received, counts, collected)
+            run.later, run.error = _consume(received, run.consumer, counts, collected)
         except Exception as error:  # a reply channel that no interface process made
             counts["failed"] += 1
             logger.exception("a message of %s could not be handled", received.message.channel.name)
             run.error = error
     run.sends = collected.sends
+    run.seconds = time.perf_counter() - begun
     return run
 
 
-def _consume(received: Received, counts: Counter[str], collected: CollectedSends) -> tuple[bool, BaseException | None]:
+def _consume(
+    received: Received, name: str, counts: Counter[str], collected: CollectedSends
+) -> tuple[bool, BaseException | None]:
     message, channel = received.message, received.message.channel.name
-    name = consumer_name(received.consumer)
     logger.debug("%s -> %s", channel, name)
     ended, error = _call(received, name)
     counts["ran"] += 1
-    if ended is _Ended.RETURNED and (error := _send_reliable(collected, name)) is not None:
+    if ended is _Ended.RETURNED and (error := _send_reliable(collected, name, counts)) is not None:
         ended = _Ended.RAISED
     if received.reliable:
         if error is not None:
@@ -173,7 +179,7 @@ def _consume(received: Received, counts: Counter[str], collected: CollectedSends
     return False, error
 
 
-def _send_reliable(collected: CollectedSends, name: str) -> Exception | None:
+def _send_reliable(collected: CollectedSends, name: str, counts: Counter[str]) -> Exception | None:
     """Send what goes to reliable channels before all else, and nothing at all if the broker does not keep it."""
     reliable = [(layer, send) for layer, send in collected.sends if isinstance(send, ReliableSend)]
     try:
@@ -181,6 +187,7 @@ def _send_reliable(collected: CollectedSends, name: str) -> Exception | None:
             if full := layer.flush_sends([send]):
                 raise ChannelFull(full)
             collected.sends.remove((layer, send))
+            counts["sent_reliable"] += 1
     except (BrokerUnavailable, ChannelFull) as error:
         logger.exception("what %s sent to reliable channels did not leave, so that it failed", name)
         collected.sends.clear()

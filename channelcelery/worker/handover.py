@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from channelcelery.core.backlog import MAX_JOB, Backlog, Delivery, Job, JobSizer, Key
-from channelcelery.core.outcome import Outcome
+from channelcelery.core.outcome import Outcome, Times
 from channelcelery.worker import claims
 
 __all__ = ["Handover"]
@@ -47,6 +47,19 @@ class Handover:
         self._open = False
         self._pumping = False
         self.counts: Counter[str] = Counter()
+        #: what consumers sent, by kind
+        self.sent: Counter[str] = Counter()
+        self.times = Times()
+
+    @property
+    def waiting(self) -> int:
+        """How many messages were received and not handed over."""
+        return len(self._backlog)
+
+    @property
+    def under_way(self) -> int:
+        """How many jobs the pool has."""
+        return len(self._under_way)
 
     @property
     def has_room(self) -> bool:
@@ -88,6 +101,8 @@ class Handover:
                 self.counts["ran"] += outcome.ran
                 self.counts["failed"] += outcome.failed
                 self.counts.update(outcome.dropped)
+                self.sent.update(outcome.sent)
+                self.times.add(outcome.times)
                 for channel, item in outcome.handed:
                     self.take((job.key[0], channel), (item,))
             else:

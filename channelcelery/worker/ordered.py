@@ -9,12 +9,14 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 
+from channelcelery.consumers import consumer_name
 from channelcelery.core.backlog import Key
 from channelcelery.core.bursts import Bursts
 from channelcelery.core.envelope import count_retry
 from channelcelery.core.names import ReplyAddress, reply_address
 from channelcelery.core.ordering import Arrival, Parked, Verdict
-from channelcelery.core.sends import Send
+from channelcelery.core.outcome import Times
+from channelcelery.core.sends import KINDS, Send
 from channelcelery.exceptions import InvalidName, LayerUnavailable
 from channelcelery.layers.layer import ChannelLayer
 from channelcelery.ordering import Ordering, message_order
@@ -22,6 +24,7 @@ from channelcelery.worker.consume import Received, read, run_received
 from channelcelery.worker.flush import flush, put_back
 from channelcelery.worker.handing import hand_on
 from channelcelery.worker.leases import Leases
+from channelcelery.worker.progress import Progress
 
 __all__ = ["MAX_TAKEN", "MAX_TAKEN_SECONDS", "Turns", "listen_to"]
 
@@ -57,12 +60,26 @@ class Turns:
         layer: the layer that they came by.
         counts: counted up by what became of them.
         waiting: sends of the job's messages that did not leave yet; ours are added, and all leave where order needs it.
+        sent: counted up by what was sent, dropped or not, by kind.
+        times: what consumers ran and took.
+        progress: where the job is.
     """
 
-    def __init__(self, layer: ChannelLayer, counts: Counter[str], waiting: Waiting) -> None:
+    def __init__(
+        self,
+        layer: ChannelLayer,
+        counts: Counter[str],
+        waiting: Waiting,
+        sent: Counter[str],
+        times: Times,
+        progress: Progress,
+    ) -> None:
         self._layer = layer
         self._counts = counts
         self._waiting = waiting
+        self._sent = sent
+        self._times = times
+        self._progress = progress
         self._channels = _listening.get(layer.alias, frozenset())
         #: what is handed on to this worker, for its main process
         self.handed: list[tuple[str, bytes]] = []
@@ -118,6 +135,7 @@ class Turns:
             if received is not None and self._run(received):
                 again = Parked(number, received.message.channel.name, count_retry(received.item))
             self._counts.update(flush(self._waiting))
+            self._sent.update(KINDS[type(send)] for _, send in self._waiting)
             self._waiting.clear()
         try:
             left = self._layer.order.leave(address, number, self._room_left(), self._channels, again)
@@ -147,7 +165,9 @@ class Turns:
             self._counts["expired"] += 1
             return False
         received.message.ordered = True
+        self._progress.run(consumer_name(received.consumer))
         run = run_received(received, self._counts)
+        self._times.note(run.consumer, run.error is not None, run.seconds)
         self._waiting += run.sends
         return run.later
 
