@@ -49,6 +49,9 @@ class LayerConfig:
         capacity: messages that wait on a normal channel at most.
         channel_capacity: pairs of a compiled pattern and a capacity; the first that matches counts (item 52).
         reliable_channels: compiled patterns of reliable channels, for processes that send but have not the routing.
+        outbox: what is sent to any reliable channel is written to the sender's database first, in its transaction.
+        outbox_wait: seconds after which what was published from there, and has not ended, is published again.
+        done_expiry: seconds that the marks of messages are kept whose effects happen once.
         delay_capacity: delayed messages that wait on one Redis at most.
         message_size: bytes of one encoded message.
         inbox_capacity: entries that wait for one interface process at most.
@@ -63,14 +66,28 @@ class LayerConfig:
         allowed_origins: hosts that a browser's Origin may name, as in ALLOWED_HOSTS; None means ALLOWED_HOSTS.
         connect_timeout: seconds for a consumer to answer a handshake.
         connection_lifetime: seconds after which a socket is closed, whoever uses it (item 59).
+        idle_timeout: seconds after which a socket is closed over which nothing went either way.
         ping_interval: seconds between pings of a socket.
         ping_timeout: seconds for a socket to answer a ping.
         frame_size: bytes of the largest message taken from a socket.
+        frame_rate: messages a second that are taken from one socket.
+        byte_rate: bytes a second that are taken from one socket.
+        socket_groups: groups that one socket may be in.
+        connections: connections that one interface process holds.
+        address_connections: of these, from one address.
+        connect_rate: new connections a second that one interface process takes.
+        address_connect_rate: of these, from one address.
+        header_count: headers of one request.
+        header_size: bytes of a request line and headers.
+        head_timeout: seconds for a client to send these.
         send_buffer: bytes that may wait for one socket.
         send_timeout: seconds that a socket may be blocked.
+        time_limit: seconds for a consumer, after which its process is ended.
+        stall_limit: seconds after which a worker ends that begins nothing although messages wait for it.
         order_stall: seconds that a lost message holds up the ordered ones of its connection at most.
         publish_buffer: messages of this process that may wait for the broker.
         publish_timeout: seconds for the broker to take a message.
+        publish_wait: seconds that a socket's message waits for room, during which the socket is not read.
         heartbeat: seconds between an interface process's signs of life.
         node_expiry: seconds without one after which it counts as dead.
     """
@@ -86,6 +103,9 @@ class LayerConfig:
     capacity: int = 10_000
     channel_capacity: tuple[tuple[re.Pattern[str], int], ...] = ()
     reliable_channels: tuple[re.Pattern[str], ...] = ()
+    outbox: bool = False
+    outbox_wait: float = 300.0
+    done_expiry: float = 7 * 86_400.0
     delay_capacity: int = 100_000
     message_size: int = 4 * _MIB
     inbox_capacity: int = 100_000
@@ -99,14 +119,28 @@ class LayerConfig:
     allowed_origins: tuple[str, ...] | None = None
     connect_timeout: float = 5.0
     connection_lifetime: float = 86_400.0
+    idle_timeout: float = 86_400.0
     ping_interval: float = 20.0
     ping_timeout: float = 20.0
     frame_size: int = _MIB
+    frame_rate: float = 1_000.0
+    byte_rate: float = 4.0 * _MIB
+    socket_groups: int = 1_000
+    connections: int = 20_000
+    address_connections: int = 1_000
+    connect_rate: float = 1_000.0
+    address_connect_rate: float = 100.0
+    header_count: int = 128
+    header_size: int = 64 * 1024
+    head_timeout: float = 10.0
     send_buffer: int = _MIB
     send_timeout: float = 10.0
+    time_limit: float = 60.0
+    stall_limit: float = 180.0
     order_stall: float = 10.0
     publish_buffer: int = 10_000
     publish_timeout: float = 5.0
+    publish_wait: float = 5.0
     heartbeat: float = 1.0
     node_expiry: float = 10.0
 
