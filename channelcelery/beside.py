@@ -33,22 +33,33 @@ class Beside:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._running: dict[threading.Thread, Callable[[], None]] = {}
+        self._running: dict[threading.Thread, tuple[Callable[[], None], tuple[str, str] | None]] = {}
         self._stopping = threading.Event()
 
-    def run(self, call: Callable[[Callable[[], bool]], None], abandoned: Callable[[], None]) -> bool:
+    @property
+    def responses(self) -> tuple[tuple[str, str], ...]:
+        """The (alias, reply channel) of each response that a thread sends."""
+        return tuple(response for _, response in tuple(self._running.values()) if response is not None)
+
+    def run(
+        self,
+        call: Callable[[Callable[[], bool]], None],
+        abandoned: Callable[[], None],
+        response: tuple[str, str] | None = None,
+    ) -> bool:
         """Run a call in a thread with the context of this one, or return false if there can be no more of them.
 
         Args:
             call: what it raises is logged; its argument tells whether it is to stop, which it asks now and then.
             abandoned: called if the process ends before it.
+            response: alias and reply channel of what it sends; they are told where the process can call nothing more.
         """
         # jobs of one process may come from several threads, and one thread too many harms nobody
         if len(self._running) >= self._most or self._stopping.is_set():
             return False
         context = copy_context()
         thread = threading.Thread(target=context.run, args=(self._run, call), name="channelcelery-beside", daemon=True)
-        self._running[thread] = abandoned
+        self._running[thread] = abandoned, response
         try:
             thread.start()
         except RuntimeError:  # the system's own limit
@@ -78,7 +89,7 @@ class Beside:
         self._join(timeout)
         self._stopping.set()
         self._join(_LAST_GRACE)
-        for abandoned in tuple(self._running.values()):
+        for abandoned, _ in tuple(self._running.values()):
             try:
                 abandoned()
             except Exception:  # the others, too

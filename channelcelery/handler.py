@@ -206,7 +206,9 @@ class ViewConsumer:
         sending = Sending(message.reply_channel, self.handler.replies(message, response))
         # outside of workers, as in tests, nothing else waits for this thread
         in_worker = message.ordered is not None
-        if not (response.streaming and in_worker and beside.run(sending.send_beside, sending.cut_off)):
+        reply = message.reply_channel
+        names = reply.channel_layer.alias, reply.name
+        if not (response.streaming and in_worker and beside.run(sending.send_beside, sending.cut_off, names)):
             sending.send()
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from channelcelery.core.backlog import MAX_JOB, Backlog, Delivery, Job, JobSizer, Key
 from channelcelery.core.outcome import Outcome, Times
 from channelcelery.worker import claims
+from channelcelery.worker.progress import read_mark
 
 __all__ = ["Handover"]
 
@@ -26,6 +27,7 @@ class Handover:
         slots: how many jobs the pool can run at the same time.
         acknowledge: tells the broker that deliveries are this worker's now.
         keep: makes the pool call back for a job that it may have dropped although one of its processes has it.
+        abandoned: gets the message whose consumer a process took with it to its end.
     """
 
     def __init__(
@@ -34,11 +36,13 @@ class Handover:
         slots: Callable[[], int],
         acknowledge: Callable[[tuple[Delivery, ...]], None],
         keep: Callable[[Job], None] = lambda job: None,
+        abandoned: Callable[[Key, bytes], None] = lambda key, item: None,
     ) -> None:
         self._submit = submit
         self._slots = slots
         self._acknowledge = acknowledge
         self._keep = keep
+        self._abandoned = abandoned
         self._backlog = Backlog()
         self._sizer = JobSizer()
         self._under_way: set[Job] = set()
@@ -60,6 +64,11 @@ class Handover:
     def under_way(self) -> int:
         """How many jobs the pool has."""
         return len(self._under_way)
+
+    @property
+    def jobs(self) -> tuple[Job, ...]:
+        """The jobs that the pool has; for other threads, too."""
+        return tuple(self._under_way)  # which no other thread comes between
 
     @property
     def has_room(self) -> bool:
@@ -106,9 +115,25 @@ class Handover:
                 for channel, item in outcome.handed:
                     self.take((job.key[0], channel), (item,))
             else:
-                self.counts["lost"] += len(job.items)
-                logger.error("%d messages of %s were lost with the process that ran them", len(job.items), job.key[1])
+                self._lose(job)
             self._pump()
+
+    def _lose(self, job: Job) -> None:
+        """Let go of the message that ran when a job's process ended, and have those run that had not begun."""
+        mark = read_mark(*job.claim)
+        # one message at least, or one that ends each process would go round for ever
+        begun = max(1, mark.begun) if mark else 1
+        rest = Job(job.key, job.items[begun:], job.deliveries[begun:])
+        if rest.items:
+            self._backlog.put_back(rest)
+        self.counts["lost"] += 1
+        logger.error(
+            "a message of %s was lost with the process that ran %s; %d that it had not begun go to another one",
+            job.key[1],
+            (mark.consumer if mark else "") or "it",
+            len(rest.items),
+        )
+        self._abandoned(job.key, job.items[begun - 1])
 
     def close(self) -> None:
         """Stop handing over, and find out which jobs have begun: the others are put back."""

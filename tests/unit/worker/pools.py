@@ -6,6 +6,7 @@ from channelcelery.core.backlog import Delivery, Job, Key
 from channelcelery.core.outcome import Outcome
 from channelcelery.worker import claims
 from channelcelery.worker.handover import Handover
+from channelcelery.worker.progress import Progress
 
 KEY: Key = ("default", "chat")
 
@@ -25,7 +26,14 @@ class FakePool:
         self.ran: list[bytes] = []
         self.acknowledged: list[Delivery] = []
         self.kept: list[Job] = []
-        self.handover = Handover(self._submit, lambda: self.slots, self._acknowledge, self.kept.append)
+        self.abandoned: list[bytes] = []
+        self.handover = Handover(
+            self._submit,
+            lambda: self.slots,
+            self._acknowledge,
+            self.kept.append,
+            lambda key, item: self.abandoned.append(item),
+        )
         self.handover.open()
 
     def _submit(self, job: Job) -> None:
@@ -57,6 +65,17 @@ class FakePool:
         """Tell the main process that a job which had begun is done."""
         self.jobs.remove(job)
         self.handover.finished(job, Outcome(ran=len(job.items), seconds=seconds * len(job.items)))
+
+    def die(self, job: Job, begun: int, consumer: str = "project.consume") -> None:
+        """End the process of a job in the middle of one of its messages, and let the main process know."""
+        self.jobs.remove(job)
+        for item in job.items[begun:]:
+            self.ran.remove(item)
+        progress = Progress(*job.claim)
+        for _ in range(begun):
+            progress.begin()
+            progress.run(consumer)
+        self.handover.finished(job, None)
 
     def run(self, job: Job, seconds: float = 0.001) -> None:
         """Do a job from beginning to end."""

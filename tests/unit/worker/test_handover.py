@@ -167,12 +167,32 @@ class TestCounting:
         pool = FakePool(slots=1)
         pool.receive(b"1")
         pool.receive(b"2")
-        job = pool.jobs.pop()
+        pool.begin(pool.jobs[0])
+        pool.die(pool.jobs[0], begun=1)
+        assert pool.handover.counts["lost"] == 1
+        assert pool.abandoned == [b"1"]
+        assert "a message of chat was lost with the process that ran project.consume" in caplog.text
+        assert [job.items for job in pool.jobs] == [(b"2",)]
+
+    def test_if_a_process_dies_in_the_middle_of_a_job_expect_what_had_not_begun_to_run_next_and_in_order(self) -> None:
+        pool = FakePool(slots=1)
+        pool.receive(b"first")
+        pool.receive(*numbered(30))
+        pool.run(pool.jobs[0], seconds=0.001)
+        assert pool.jobs[0].items == numbered(10)
+        pool.begin(pool.jobs[0])
+        pool.die(pool.jobs[0], begun=4)
+        assert pool.abandoned == [b"3"]
+        assert (pool.handover.counts["lost"], pool.handover.waiting + len(pool.jobs[0].items)) == (1, 26)
+        assert pool.run_all() == [b"first", *numbered(30)]
+
+    def test_if_a_process_dies_before_its_first_message_expect_one_lost_so_that_none_goes_round_for_ever(self) -> None:
+        pool = FakePool(slots=1)
+        pool.receive(b"1")
+        (job,) = pool.jobs
         pool.begin(job)
         pool.handover.finished(job, None)
-        assert pool.handover.counts["lost"] == 1
-        assert "1 messages of chat were lost with the process that ran them" in caplog.text
-        assert [job.items for job in pool.jobs] == [(b"2",)]
+        assert (pool.abandoned, pool.handover.waiting, pool.handover.jobs) == ([b"1"], 0, ())
 
 
 class TestClosing:
@@ -361,6 +381,13 @@ class HandoverMachine(RuleBasedStateMachine):
         job = data.draw(st.sampled_from(self.begun))
         self.begun.remove(job)
         self.pool.finish(job, seconds)
+
+    @rule(data=st.data())
+    @precondition(lambda self: self.begun)
+    def dies(self, data: st.DataObject) -> None:
+        job = data.draw(st.sampled_from(self.begun))
+        self.begun.remove(job)
+        self.pool.die(job, data.draw(st.integers(1, len(job.items))))
 
     @rule()
     @precondition(lambda self: self.open)
