@@ -83,6 +83,20 @@ class ReplyState:
         """Tell whether others took an interface process for dead and cleared its keys."""
         return node in self._tombs
 
+    def status(self, now: float, nodes: Iterable[str] | None = None) -> list[tuple[str, bool, int, int, int, int]]:
+        """Return of interface processes: the name, whether it is alive, connections, groups, unread entries and bytes.
+
+        Args:
+            now: the time.
+            nodes: which; None means all.
+        """
+        found = []
+        for node in self._nodes if nodes is None else nodes:
+            known = self._nodes.get(node, _Node(now))
+            sizes = len(known.channels), len(known.groups), len(known.entries), known.unread
+            found.append((node, self._alive(node, now) is not None, *sizes))
+        return found
+
     def refresh(self, node: str, now: float) -> None:
         """Take note of a sign of life."""
         self._nodes.setdefault(node, _Node(now)).seen = now

@@ -11,7 +11,7 @@ from typing import Protocol
 from channelcelery.core.names import ReplyAddress
 from channelcelery.core.sends import DelayedSend, GroupSend, ReliableSend, ReplySend
 
-__all__ = ["DelayStore", "Delivered", "Orphan", "Publisher", "ReliablePublisher", "ReplyStore"]
+__all__ = ["DelayStore", "Delivered", "NodeStatus", "Orphan", "Publisher", "ReliablePublisher", "ReplyStore"]
 
 
 class Publisher(Protocol):
@@ -101,6 +101,29 @@ class Orphan:
         return content if self.address.is_http else {**content, "code": 1006}
 
 
+@dataclass(frozen=True, slots=True)
+class NodeStatus:
+    """How one interface process is, as the others see it.
+
+    Args:
+        node: its name.
+        alive: whether it gave a sign of life in time; if not, its connections are about to be taken for ended.
+        connections: sockets and HTTP requests that it holds.
+        groups: those that hold any of its sockets.
+        entries: what waits in its inbox, read less than a moment ago included.
+        bytes: of these.
+        lag: seconds that the oldest of these has waited; 0 in memory.
+    """
+
+    node: str
+    alive: bool
+    connections: int
+    groups: int
+    entries: int
+    bytes: int
+    lag: float
+
+
 class ReplyStore(Protocol):
     """The senders' side of replies and groups; safe to share between threads, and usable again after a fork."""
 
@@ -130,6 +153,13 @@ class ReplyStore(Protocol):
 
     def reap(self) -> list[Orphan]:
         """Clear the keys of every interface process that died; each orphan is returned to exactly one caller."""
+
+    def status(self, node: str = "") -> list[NodeStatus]:
+        """Tell how interface processes are: all, or one, which then need not be known.
+
+        Raises:
+            LayerUnavailable: Redis did not answer.
+        """
 
     def check_fingerprint(self, value: str) -> None:
         """Make sure that all processes of this layer give the same value; call it once at start.

@@ -18,7 +18,7 @@ from channelcelery.core.reply_state import Fields, ReplyState
 from channelcelery.core.sends import GroupSend, ReplySend
 from channelcelery.exceptions import InvalidEnvelope
 from channelcelery.layers.attempts import MemoryAttemptStore
-from channelcelery.layers.base import Delivered, Orphan
+from channelcelery.layers.base import Delivered, NodeStatus, Orphan
 from channelcelery.layers.inbox import Beat
 from channelcelery.layers.layer import ChannelLayer
 from channelcelery.layers.memory_delays import MemoryDelayStore
@@ -94,6 +94,12 @@ class MemoryReplyStore:
             dead = self.state.reap(time.monotonic())
         found = ((node, token, path) for node, channels in dead.items() for token, path in channels.items())
         return [Orphan(ReplyAddress(node, token), path) for node, token, path in found]
+
+    def status(self, node: str = "") -> list[NodeStatus]:
+        """Tell how interface processes are; see `ReplyStore.status`."""
+        with self.lock:
+            found = self.state.status(time.monotonic(), [node] if node else None)
+        return [NodeStatus(*each, lag=0.0) for each in found]
 
     def check_fingerprint(self, value: str) -> None:
         """Do nothing: there is no other process that could differ."""

@@ -15,7 +15,7 @@ from channelcelery.core.inbox import encode_replies
 from channelcelery.core.names import ReplyAddress, is_reply_channel, reply_address
 from channelcelery.core.sends import GroupSend, ReplySend
 from channelcelery.exceptions import InvalidChannelLayerError, LayerUnavailable
-from channelcelery.layers.base import Delivered, Orphan
+from channelcelery.layers.base import Delivered, NodeStatus, Orphan
 from channelcelery.layers.redis_clients import reaching_redis, refuse_cluster, script, sync_client
 
 __all__ = ["CLEARED_GROUPS", "FINGERPRINT_EXPIRY", "TOMBSTONE_EXPIRY", "RedisReplyStore"]
@@ -135,6 +135,15 @@ class RedisReplyStore:
                 Orphan(ReplyAddress(node.decode("ascii"), token.decode("ascii")), path.decode("utf-8", "replace"))
                 for token, path in zip(channels[::2], channels[1::2], strict=True)
             ]
+
+    def status(self, node: str = "") -> list[NodeStatus]:
+        """Tell how interface processes are; see `ReplyStore.status`."""
+        hosts = [self._host_of(node)] if node else self._hosts
+        found = [each for host in hosts for each in host.run("status", node)]
+        return [
+            NodeStatus(name.decode("ascii"), bool(alive), connections, groups, entries, size, lag / 1000)
+            for name, alive, connections, groups, entries, size, lag in found
+        ]
 
     def check_fingerprint(self, value: str) -> None:
         """Make sure that all processes of this layer use the same broker and prefix; call it once at start.
