@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 
+from channelcelery.consumers import consumer_name
 from channelcelery.core.backlog import Key
 from channelcelery.core.bursts import Bursts
 from channelcelery.core.envelope import count_retry
@@ -23,6 +24,7 @@ from channelcelery.worker.consume import Received, read, run_received
 from channelcelery.worker.flush import flush, put_back
 from channelcelery.worker.handing import hand_on
 from channelcelery.worker.leases import Leases
+from channelcelery.worker.progress import Progress
 
 __all__ = ["MAX_TAKEN", "MAX_TAKEN_SECONDS", "Turns", "listen_to"]
 
@@ -60,16 +62,24 @@ class Turns:
         waiting: sends of the job's messages that did not leave yet; ours are added, and all leave where order needs it.
         sent: counted up by what was sent, dropped or not, by kind.
         times: what consumers ran and took.
+        progress: where the job is.
     """
 
     def __init__(
-        self, layer: ChannelLayer, counts: Counter[str], waiting: Waiting, sent: Counter[str], times: Times
+        self,
+        layer: ChannelLayer,
+        counts: Counter[str],
+        waiting: Waiting,
+        sent: Counter[str],
+        times: Times,
+        progress: Progress,
     ) -> None:
         self._layer = layer
         self._counts = counts
         self._waiting = waiting
         self._sent = sent
         self._times = times
+        self._progress = progress
         self._channels = _listening.get(layer.alias, frozenset())
         #: what is handed on to this worker, for its main process
         self.handed: list[tuple[str, bytes]] = []
@@ -155,6 +165,7 @@ class Turns:
             self._counts["expired"] += 1
             return False
         received.message.ordered = True
+        self._progress.run(consumer_name(received.consumer))
         run = run_received(received, self._counts)
         self._times.note(run.consumer, run.error is not None, run.seconds)
         self._waiting += run.sends

@@ -1,8 +1,11 @@
 """Running a job in the pool: its messages one by one, and what their consumers sent in as few flushes as possible."""
 
+import os
 import time
 from collections import Counter
 
+from channelcelery.beside import beside
+from channelcelery.consumers import consumer_name
 from channelcelery.core.envelope import count_retry
 from channelcelery.core.outcome import Outcome, Times
 from channelcelery.core.sends import KINDS, Send
@@ -16,6 +19,7 @@ from channelcelery.worker.flush import flush, put_back
 from channelcelery.worker.forward import forward
 from channelcelery.worker.ordered import Turns
 from channelcelery.worker.overdue import Overdue
+from channelcelery.worker.progress import Progress
 
 __all__ = ["FLUSH_AFTER", "run_job"]
 
@@ -37,24 +41,28 @@ def run_job(alias: str, channel: str, items: tuple[bytes, ...], claim: tuple[int
     """
     if not claims.begin(*claim):
         return None
+    progress = Progress(*claim)
     begun, layer = time.monotonic(), channel_layers[alias]
     if channel in get_router(alias).reliable:
+        progress.begin(len(items))
         return Outcome(0, 0, dict(forward(layer, channel, items)), time.monotonic() - begun)
-    job = _Job(layer, channel)
+    job = _Job(layer, channel, progress)
     for left, item in zip(reversed(range(len(items))), items, strict=True):
         job.run(item, left)
     counts = job.end()
     ran, failed = counts.pop("ran", 0), counts.pop("failed", 0)
     job.sent.update(reliable=counts.pop("sent_reliable", 0))
     seconds, handed = time.monotonic() - begun, tuple(job.turns.handed)
-    return Outcome(ran, failed, dict(counts), seconds, handed, dict(+job.sent), dict(job.times))
+    return Outcome(
+        ran, failed, dict(counts), seconds, handed, dict(+job.sent), dict(job.times), os.getpid(), beside.responses
+    )
 
 
 class _Job:
     """The messages of one job as they run, and what they sent that did not leave yet."""
 
-    def __init__(self, layer: ChannelLayer, channel: str) -> None:
-        self._layer, self._channel = layer, channel
+    def __init__(self, layer: ChannelLayer, channel: str, progress: Progress) -> None:
+        self._layer, self._channel, self._progress = layer, channel, progress
         self._counts: Counter[str] = Counter()
         self._waiting: list[tuple[ChannelLayer, Send]] = []
         self._again: list[bytes] = []
@@ -62,7 +70,7 @@ class _Job:
         self._overdue = Overdue(FLUSH_AFTER, self._leave)
         self.sent: Counter[str] = Counter()
         self.times = Times()
-        self.turns = Turns(layer, self._counts, self._waiting, self.sent, self.times)
+        self.turns = Turns(layer, self._counts, self._waiting, self.sent, self.times, progress)
 
     def run(self, item: bytes, left: int) -> None:
         """Run the consumer of a message, and flush if it is time to.
@@ -71,6 +79,7 @@ class _Job:
             item: the message, encoded.
             left: how many come after it.
         """
+        self._progress.begin()
         if (received := read(self._layer, self._channel, item, self._counts)) is None:
             return
         if (ordering := ordering_of(received.consumer, self._channel)) is not None:
@@ -80,6 +89,7 @@ class _Job:
             self._counts["expired"] += 1
         else:
             received.message.ordered = False
+            self._progress.run(consumer_name(received.consumer))
             run = run_received(received, self._counts)
             self.times.note(run.consumer, run.error is not None, run.seconds)
             self._waiting += run.sends
@@ -92,8 +102,8 @@ class _Job:
             self._overdue.disarm()
             self._leave()
             self._flushed = time.monotonic()
-        elif self._waiting and self._channel == "http.request" and left:
-            # who waits for a page is not to wait for the next one too, which may be slow
+        elif self._waiting and left:
+            # who waits for an answer is not to wait for the next consumer too, which may be slow, or its process killed
             self._overdue.arm()
 
     def _leave(self) -> None:
@@ -105,6 +115,7 @@ class _Job:
 
     def end(self) -> Counter[str]:
         """Send what waits, put back what is to run again, and return the counts."""
+        self._progress.rest()
         self._overdue.disarm()
         self._leave()
         self._counts.update(put_back(self._layer, self._channel, self._again))
