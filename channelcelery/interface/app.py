@@ -65,13 +65,14 @@ class InterfaceApplication:
         self._subprotocols = subprotocols
         self._root_path = root_path
         self._static = static
-        self._faults = Faults()
+        #: counts by reason of what was dropped, refused or survived; its server counts there, too
+        self.faults = Faults()
         self._running: _Running | None = None
 
     @property
     def dropped(self) -> Counter[str]:
         """Counts by reason of what was dropped, refused or survived."""
-        return self._faults.dropped
+        return self.faults.dropped
 
     def check(self) -> LayerConfig:
         """Set Django up if need be, and return the layer's settings if they are fit for an interface process.
@@ -119,14 +120,14 @@ class InterfaceApplication:
 
         layer = channel_layers[self.alias]
         publisher = PublisherThread(layer.publisher, config)
-        intake = Intake(config, publisher, self._faults)
-        node = Node(layer, intake, self._faults)
+        intake = Intake(config, publisher, self.faults)
+        node = Node(layer, intake, self.faults)
         around = Surroundings(
             config=config,
             node=node,
             hub=node.hub,
             intake=intake,
-            faults=self._faults,
+            faults=self.faults,
             errands=node.errands,
             origins=origins_of(config),
             subprotocols=self._spoken(),

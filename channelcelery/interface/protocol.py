@@ -1,24 +1,52 @@
-"""The HTTP protocol of uvicorn, with limits that it lacks: on what a request head is, on its size, and on its time."""
+"""uvicorn's protocols for HTTP and WebSockets, with limits that they lack.
+
+On connections: how many, and how fast. On a request head: what it is, its size, and its time. On a socket: control
+frames, and the pieces of a message.
+"""
 
 import asyncio
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-__all__ = ["HEAD_SECONDS", "MAX_HEAD", "LimitedHttpProtocol"]
+from channelcelery.core.limits import Rate
+from channelcelery.interface.events import RETRY_AFTER
+from channelcelery.interface.limits import Gate
+from channelcelery.interface.request import FORWARDED, head_fault
 
-#: Bytes of a request line and headers, at most, and of what else is no content: trailers, and what is said of chunks.
-#: Beside them counts what came with them in one read, or it would have to be known where in it they begin.
-MAX_HEAD = 64 * 1024
-#: Seconds for a client to send them; a connection that says nothing is closed after these, too.
-HEAD_SECONDS = 10.0
+__all__ = ["LimitedHttpProtocol", "LimitedSocketProtocol"]
+
+#: Seconds for a client that was turned away to read why, and how many are given them.
+_LINGER, _LINGERING = 1.0, 500
+#: Pieces of one message: each takes memory besides its bytes, of which it may have none.
+_MAX_PIECES = 4_096
+#: Bytes of pongs that wait for a client that does not read, and what one takes at most.
+_MAX_PONGS, _PONG = 64 * 1024, 128
+
+_SAYS = {
+    400: "The request cannot be understood.",
+    429: "There are too many connections from your address.",
+    431: "The request's headers are too many, or too large.",
+    503: "There is no room now; try again.",
+}
 
 
 class LimitedHttpProtocol(HttpToolsProtocol):
-    """Closes connections that begin a request and do not get on with it; sockets leave it with their handshake."""
+    """Closes connections that are too many, or that begin a request and do not get on with it.
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    Bytes of a head count together with what else is no content: trailers, and what is said of chunks. Beside them
+    counts what came with them in one read, or it would have to be known where in it they begin.
+
+    Args:
+        gate: what there may be.
+    """
+
+    def __init__(self, *args: Any, gate: Gate, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.gate = gate
+        self._let_in = False
+        self._over = False  # it was answered without an application, and what else comes is nothing
         self._in_head = True
         self._empty = 0  # bytes since the last read with content, or with an end or a beginning
         self._got_on = False  # whether the read under way had any of these
@@ -26,18 +54,33 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._served: Any = None  # the request that an application answers, while others that came early wait
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for a first request."""
+        """Begin to wait for a first request, if there is room for the connection."""
         super().connection_made(transport)
-        self._await_head()
+        status = self.gate.enter(self._address())
+        self._let_in = status is None
+        if status is None:
+            self._await_head()
+        else:
+            self._turn_away(status)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting, and tell the request that is served: uvicorn tells the one that came last."""
         self._stop_timer()
+        self.leave()
         served = self._served
         if served is not None and served is not self.cycle and not served.response_complete:
             served.disconnected = True
             served.message_event.set()
         super().connection_lost(exc)
+
+    def leave(self) -> None:
+        """Make room for another connection; whoever holds this one last calls it."""
+        if self._let_in:
+            self._let_in = False
+            self.gate.leave(self._address())
+
+    def _address(self) -> str | None:
+        return self.client[0] if self.client else None
 
     def on_message_begin(self) -> None:
         """Begin to wait for the rest of a head."""
@@ -46,13 +89,22 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header of the head; to uvicorn a trailer is one, too (RFC 9110, section 6.5.1)."""
-        if self._in_head:
-            super().on_header(name, value)
+        if not self._in_head or self._over:
+            return
+        super().on_header(name, value)
+        if len(self.headers) > self.gate.config.header_count:
+            self._refuse(431, "header_count", "a request had more headers than CONFIG['header_count']")
 
     def on_headers_complete(self) -> None:
         """Stop waiting: what follows is uvicorn's, or a socket's."""
         self._stop_timer()
         self._in_head, self._got_on = False, True
+        if not self._over and (fault := head_fault(self.headers, self.parser.get_http_version())):
+            self._refuse(400, "request_invalid", "a request got 400: %s", fault)
+        if self._over:
+            return
+        if not self.gate.believes(self._address()):
+            self.headers[:] = [header for header in self.headers if not FORWARDED.fullmatch(header[0])]
         super().on_headers_complete()
         if not self.pipeline:
             self._served = self.cycle
@@ -60,12 +112,14 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Take content."""
         self._got_on = True
-        super().on_body(body)
+        if not self._over:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Take the end of a request."""
         self._got_on = True
-        super().on_message_complete()
+        if not self._over:
+            super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """Let the next request of the connection be served."""
@@ -75,29 +129,126 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes, and end the connection if they are a head without an end, or trailers."""
+        if self._over:
+            return
         self._got_on = False
         super().data_received(data)
         self._empty = 0 if self._got_on else self._empty + len(data)
-        if self._empty <= MAX_HEAD or self.transport.is_closing():
+        self._await_something()
+        if self._empty <= self.gate.config.header_size or self.transport.is_closing():
             return
         if self._in_head:
-            self.send_400_response("The request's headers are too large.")
+            self._refuse(431, "header_size", "a request's headers were larger than CONFIG['header_size']")
         else:  # its response may have begun
+            self.gate.faults.note("header_size", "a body had trailers larger than CONFIG['header_size']")
             self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what uvicorn cannot read."""
+        if not self._over:
+            self._refuse(400, "request_invalid", "a request got 400: %s", msg)
 
     def handle_websocket_upgrade(self) -> None:
         """Make it a socket, or end the connection if the WebSocket library cannot read it: uvicorn would keep it."""
+        if self._over:
+            return
         super().handle_websocket_upgrade()
         protocol: Any = self.transport.get_protocol()
-        if protocol is not self and not getattr(protocol, "handshake_initiated", True):
-            self.send_400_response("The WebSocket handshake cannot be understood.")
+        if protocol is self:
+            return
+        self._over = True
+        protocol.left, protocol.gate = self.leave, self.gate
+        if not getattr(protocol, "handshake_initiated", True):
+            self._refuse(400, "request_invalid", "a request got 400: %s", "it is no WebSocket handshake")
+
+    def _refuse(self, status: int, reason: str, text: str, *values: object) -> None:
+        """Count and answer a request that no application sees, and end the connection."""
+        self.gate.faults.note(reason, text, *values)
+        self._over = True
+        # what came earlier may not be answered yet, and its answer would be taken for this one's
+        if self._served is None or self._served.response_complete:
+            self.transport.write(_answer(status))
+        self.transport.close()
+
+    def _turn_away(self, status: int) -> None:
+        """Answer whatever comes, and let the client read that before the connection ends, or a reset takes it away."""
+        self._over = True
+        self.transport.write(_answer(status))
+        lingering = len(self.connections) - self.gate.open
+        if lingering > _LINGERING or not self.transport.can_write_eof():
+            self.transport.close()
+            return
+        self.transport.write_eof()
+        self._head_timer = self.loop.call_later(_LINGER, self.transport.abort)
 
     def _await_head(self) -> None:
         self._stop_timer()
         self._in_head = self._got_on = True
-        self._head_timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+        self._head_timer = self.loop.call_later(self.gate.config.head_timeout, self._give_up)
+
+    def _await_something(self) -> None:
+        """Go on waiting after bytes that are no head, such as empty lines: for any uvicorn stops its own waiting."""
+        answered = self.cycle is None or self.cycle.response_complete
+        if answered and not self._over and self._head_timer is None and self.timeout_keep_alive_task is None:
+            self._head_timer = self.loop.call_later(self.gate.config.head_timeout, self._give_up)
+
+    def _give_up(self) -> None:
+        if self.headers is not None:
+            text = "a request was not sent within CONFIG['head_timeout'], and its connection closed"
+            self.gate.faults.note("head_timeout", text)
+        self.transport.close()
 
     def _stop_timer(self) -> None:
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+
+def _answer(status: int) -> bytes:
+    says = _SAYS[status].encode() + b"\n"
+    again = b"retry-after: %b\r\n" % RETRY_AFTER if status in (429, 503) else b""
+    head = b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\nconnection: close\r\n" % len(says)
+    return STATUS_LINE[status] + head + again + b"\r\n" + says
+
+
+class LimitedSocketProtocol(WebSocketsSansIOProtocol):
+    """Ends sockets that send pings in floods, do not read the pongs, or cut a message into too many pieces."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        #: called when the connection ends
+        self.left: Any = None
+        self.gate: Gate | None = None
+        self._pings: Rate | None = None
+        self._pongs = 0
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Make room for another connection."""
+        if self.left is not None:
+            self.left()
+        super().connection_lost(exc)
+
+    def resume_writing(self) -> None:
+        """Take note that the client reads."""
+        self._pongs = 0
+        super().resume_writing()
+
+    def handle_ping(self) -> None:
+        """Answer a ping, unless there are too many: pongs are written whether the client reads or not."""
+        if self.gate is not None:
+            self._pings = self._pings or Rate(self.gate.config.frame_rate)
+            self._pongs += 0 if self.writable.is_set() else _PONG
+            if self._pongs > _MAX_PONGS or not self._pings.admits(self.loop.time()):
+                self.gate.faults.note("ping_flood", "a socket was cut off: its client sends pings in a flood")
+                self.transport.abort()
+                return
+        super().handle_ping()
+
+    def handle_cont(self, event: Any) -> None:
+        """Take a piece of a message."""
+        if len(self.frames) >= _MAX_PIECES:
+            if self.gate is not None:
+                self.gate.faults.note("pieces", "a socket was cut off: its message came in too many pieces")
+            self.transport.abort()
+            return
+        super().handle_cont(event)

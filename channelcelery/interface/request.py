@@ -1,5 +1,7 @@
 """An HTTP request before anyone runs: whether it can be understood, its body, and the message that it becomes."""
 
+import re
+from collections.abc import Iterable
 from enum import Enum
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -9,13 +11,16 @@ from channelcelery.interface.bodies import Body
 from channelcelery.interface.events import Scope
 from channelcelery.interface.spool import Spool
 
-__all__ = ["IN_MESSAGE", "Arrival", "read_body", "refusal", "request_content"]
+__all__ = ["FORWARDED", "IN_MESSAGE", "Arrival", "head_fault", "read_body", "refusal", "request_content"]
 
 #: Bytes of a body that travels within the message; a larger one goes to the worker that asks for it.
 IN_MESSAGE = 256 * 1024
 
 #: Headers of which a second one would let two servers read two different requests (RFC 9112, section 11.2).
 _ONCE = (b"host", b"content-length", b"transfer-encoding")
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # a tab is allowed (RFC 9110, section 5.5)
+#: Headers in which a proxy says what it heard, in lower case.
+FORWARDED = re.compile(rb"x-forwarded-[a-z-]+|forwarded|x-real-ip")
 
 
 class Arrival(Enum):
@@ -40,11 +45,27 @@ def refusal(scope: Scope) -> str | None:
             unquote_to_bytes(raw_path).decode()
         except UnicodeDecodeError:
             return "its path is no UTF-8"
-    names = [name.lower() for name, _ in scope["headers"]]
-    for name in _ONCE:
-        if names.count(name) > 1:
-            return f"it has several {name.decode()} headers"
-    if scope["http_version"] == "1.1" and b"host" not in names:
+    return head_fault(scope["headers"], scope["http_version"])
+
+
+def head_fault(headers: Iterable[tuple[bytes, bytes]], version: str) -> str | None:
+    """Return what is wrong with the headers of a request, for the log, or None.
+
+    Args:
+        headers: as in an ASGI scope.
+        version: of HTTP.
+    """
+    seen: set[bytes] = set()
+    for name, value in headers:
+        if _CONTROL.search(value):
+            return f"its header {name!r:.50} holds control characters"
+        if (known := name.lower()) in _ONCE:
+            if known in seen:
+                return f"it has several {known.decode()} headers"
+            seen.add(known)
+    if b"content-length" in seen and b"transfer-encoding" in seen:
+        return "it says its length in two ways"
+    if version == "1.1" and b"host" not in seen:
         return "it has no host header"
     return None
 

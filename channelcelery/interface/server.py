@@ -1,13 +1,14 @@
 """The interface on uvicorn: the settings under which its limits hold and its sockets are cheap."""
 
-import asyncio
 import logging
 import signal
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from django.conf import settings
@@ -15,6 +16,8 @@ from django.conf import settings
 from channelcelery.conf import LayerConfig
 from channelcelery.interface.access_log import AccessLog, hide_session_keys
 from channelcelery.interface.events import Receive, Scope, Send
+from channelcelery.interface.faults import Faults
+from channelcelery.interface.limits import Gate, files_allow
 
 __all__ = ["Binding", "make_server", "serve", "show_log"]
 
@@ -48,6 +51,7 @@ def make_server(
     *,
     access_log: bool = False,
     proxies: Sequence[str] = (),
+    faults: Faults | None = None,
 ) -> uvicorn.Server:
     """Return a server, to be run on the main thread or awaited.
 
@@ -56,8 +60,11 @@ def make_server(
         config: what its `check` returned.
         binding: where it listens.
         access_log: whether each request and socket is logged, with its query string but for session keys.
-        proxies: addresses and networks whose X-Forwarded-For and X-Forwarded-Proto are believed.
+        proxies: addresses and networks whose X-Forwarded-For and X-Forwarded-Proto are believed; where there are any,
+            no forwarded header of another peer reaches the application.
+        faults: the application's, where connections that are turned away are counted.
     """
+    gate = Gate(config, faults or Faults(), proxies, files_allow())
     hide_session_keys()
     return uvicorn.Server(
         uvicorn.Config(
@@ -67,8 +74,7 @@ def make_server(
             uds=binding.uds,
             fd=binding.fd,
             loop="uvloop" if find_spec("uvloop") else "auto",
-            http=_http_protocol(),
-            ws="websockets-sansio",
+            **_protocols(gate),
             ws_max_size=config.frame_size + _FRAME_MARGIN,
             ws_ping_interval=config.ping_interval,
             ws_ping_timeout=config.ping_timeout,
@@ -88,12 +94,12 @@ def make_server(
     )
 
 
-def _http_protocol() -> type[asyncio.Protocol] | str:
+def _protocols(gate: Gate) -> dict[str, Any]:
     if not find_spec("httptools"):
-        return "auto"
-    from channelcelery.interface.protocol import LimitedHttpProtocol
+        return {"http": "auto", "ws": "websockets-sansio"}
+    from channelcelery.interface.protocol import LimitedHttpProtocol, LimitedSocketProtocol
 
-    return LimitedHttpProtocol
+    return {"http": partial(LimitedHttpProtocol, gate=gate), "ws": LimitedSocketProtocol}
 
 
 def show_log(verbosity: int = 1) -> None:

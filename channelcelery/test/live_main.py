@@ -117,7 +117,7 @@ def _serve(orders: Orders) -> None:
     application = InterfaceApplication(orders.alias)
     config = application.check()
     served = _with_static(application) if orders.serve_static else application
-    server = make_server(served, config, Binding(fd=orders.socket))
+    server = make_server(served, config, Binding(fd=orders.socket), faults=application.faults)
 
     def wait() -> None:
         while not server.started:

@@ -168,7 +168,13 @@ class Connecting:
 
 @contextlib.contextmanager
 def running(
-    settings: Any, *, backend: str = "InMemory", broker: str = "memory://", routing: Any = None, **config: Any
+    settings: Any,
+    *,
+    backend: str = "InMemory",
+    broker: str = "memory://",
+    routing: Any = None,
+    proxies: Sequence[str] = (),
+    **config: Any,
 ) -> Iterator[Interface]:
     """Run an interface for the length of a `with` block.
 
@@ -177,6 +183,7 @@ def running(
         backend: "InMemory" or "Redis".
         broker: URL of the broker, the one that the settings name.
         routing: the layer's ROUTING.
+        proxies: whose forwarded headers are believed.
         config: the layer's CONFIG.
     """
     config = {"http": "off", "prefix": next(_prefixes), **config}
@@ -187,7 +194,7 @@ def running(
     layer = channel_layers["default"]
     application = InterfaceApplication(allow_local=True)
     port = free_port()
-    server = make_server(application, parsed, Binding(port=port))
+    server = make_server(application, parsed, Binding(port=port), proxies=proxies, faults=application.faults)
     thread = threading.Thread(target=server.run, name="interface", daemon=True)
     worker = StandIn(layer, "memory://", parsed.prefix)
     interface = Interface(application, server, thread, port, worker)

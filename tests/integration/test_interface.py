@@ -293,7 +293,7 @@ def _opens(it: Interface) -> bool:
 
 
 def test_a_queue_that_stays_full_closes_with_1013(start: Start) -> None:
-    it = start(channel_capacity={"websocket.receive": 1}, publish_timeout=0.3)
+    it = start(channel_capacity={"websocket.receive": 1}, publish_wait=0.3)
     with it.accepted() as (client, _):
         assert closed_with(client, *(str(n) for n in range(10_000))) == 1013
         disconnect = it.worker.next("disconnect")
@@ -381,17 +381,15 @@ def test_http_inline_beside_sockets(start: Start, settings: Any) -> None:
     connection.close()
 
 
-def test_a_connection_that_says_nothing_is_closed(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("channelcelery.interface.protocol.HEAD_SECONDS", 0.3)
-    it = start()
+def test_a_connection_that_says_nothing_is_closed(start: Start) -> None:
+    it = start(head_timeout=0.3)
     with socket.create_connection(("127.0.0.1", it.port), timeout=5) as silent:
         assert silent.recv(1) == b""
 
 
-def test_a_request_that_does_not_get_on_is_closed(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_that_does_not_get_on_is_closed(start: Start) -> None:
     """Also the second on a connection; and a socket that was opened on it is none."""
-    monkeypatch.setattr("channelcelery.interface.protocol.HEAD_SECONDS", 0.3)
-    it = start()
+    it = start(head_timeout=0.3)
     with it.accepted() as (client, connect), socket.create_connection(("127.0.0.1", it.port), timeout=5) as slow:
         slow.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         assert slow.recv(1000).startswith(b"HTTP/1.1 404")

@@ -112,7 +112,7 @@ class Command(DjangoCommand):
         served: Any = application
         if _has_static(options):
             served = ASGIStaticFilesHandler(served)
-        return make_server(served, config, binding, access_log=True)
+        return make_server(served, config, binding, access_log=True, faults=application.faults)
 
     def _announce(self, alias: str, binding: Binding, with_worker: bool) -> None:
         ends = "CTRL-BREAK" if os.name == "nt" else "CONTROL-C"

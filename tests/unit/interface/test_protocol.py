@@ -7,10 +7,13 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from channelcelery.interface.protocol import MAX_HEAD, LimitedHttpProtocol
+from channelcelery.interface.faults import Faults
+from channelcelery.interface.limits import Gate
+from channelcelery.interface.protocol import LimitedHttpProtocol
+from tests.unit.interface.fakes import make_config
 
 POST = b"POST / HTTP/1.1\r\nHost: a\r\n"
-BODY = b"a" * (3 * MAX_HEAD)
+BODY = b"a" * (3 * 64 * 1024)
 
 
 class Transport(asyncio.Transport):
@@ -50,7 +53,9 @@ async def received(*reads: bytes) -> tuple[bytes, bool, list[bytes]]:
 
     config = uvicorn.Config(application, lifespan="off", log_config=None)
     config.load()
-    protocol = LimitedHttpProtocol(config, ServerState(), {}, asyncio.get_running_loop())
+    protocol = LimitedHttpProtocol(
+        config, ServerState(), {}, asyncio.get_running_loop(), gate=Gate(make_config(), Faults())
+    )
     transport = Transport()
     protocol.connection_made(transport)
     for data in reads:
@@ -69,9 +74,9 @@ def test_given_a_large_body_and_the_begin_of_the_next_request_in_one_read_expect
     assert (written.count(b"HTTP/1.1 204"), closed, paths) == (2, False, [b"/", b"/next"])
 
 
-def test_given_a_head_without_an_end_expect_400() -> None:
+def test_given_a_head_without_an_end_expect_431() -> None:
     written, closed, paths = asyncio.run(received(POST, b"X: ", *[b"a" * 1024] * 70))
-    assert (written[:12], closed, paths) == (b"HTTP/1.1 400", True, [])
+    assert (written[:12], closed, paths) == (b"HTTP/1.1 431", True, [])
 
 
 @pytest.mark.parametrize("begun", [b"0\r\nX: ", b"1;a="], ids=["trailer", "extension"])
