@@ -21,6 +21,10 @@ class Memberships:
         # when each was added, the one that was not for the longest time first
         self._members: dict[str, dict[str, float]] = {}
 
+    def __len__(self) -> int:
+        """How many groups there are."""
+        return len(self._members)
+
     def join(self, group: str, token: str, now: float) -> None:
         """Make a connection a member; joining again renews it (Channels 1.x, items 29 and 58).
 
@@ -33,6 +37,10 @@ class Memberships:
         members.pop(token, None)
         members[token] = now
         self._groups.setdefault(token, set()).add(group)
+
+    def groups_of(self, token: str) -> Collection[str]:
+        """Return the groups that a connection is in: a live view."""
+        return self._groups.get(token, frozenset())
 
     def leave(self, group: str, token: str) -> None:
         """End a membership; one that does not exist changes nothing."""

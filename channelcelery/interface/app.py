@@ -1,5 +1,6 @@
 """`InterfaceApplication`: the ASGI application that holds sockets and runs no consumer, route or view."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,10 +16,12 @@ from channelcelery.interface.events import Receive, Scope, Send
 from channelcelery.interface.faults import Faults, logger
 from channelcelery.interface.http import HttpApplication, http_application
 from channelcelery.interface.intake import Intake
+from channelcelery.interface.limits import Gate
 from channelcelery.interface.node import Node
 from channelcelery.interface.origins import origins_of
 from channelcelery.interface.surroundings import Surroundings
 from channelcelery.interface.websocket import serve_websocket
+from channelcelery.observe.endpoint import Endpoint, address_of
 
 __all__ = ["InterfaceApplication"]
 
@@ -32,6 +35,7 @@ class _Running:
     node: Node
     intake: Intake
     http: HttpApplication
+    endpoint: Endpoint | None
 
 
 class InterfaceApplication:
@@ -47,6 +51,7 @@ class InterfaceApplication:
         subprotocols: those that sockets speak; None means CHANNELS_WS_PROTOCOLS (item 124).
         root_path: where the site is mounted, if the server does not say it (SCRIPT_NAME).
         static: whether static files come before pages that it serves itself, in DEBUG.
+        metrics: where probes and Prometheus may ask (`observe.endpoint.address_of`); nowhere by default.
     """
 
     def __init__(
@@ -58,6 +63,7 @@ class InterfaceApplication:
         subprotocols: Sequence[str] | None = None,
         root_path: str = "",
         static: bool = True,
+        metrics: str = "",
     ) -> None:
         self.alias = alias
         self._allow_local = allow_local
@@ -65,6 +71,7 @@ class InterfaceApplication:
         self._subprotocols = subprotocols
         self._root_path = root_path
         self._static = static
+        self._metrics = metrics
         #: counts by reason of what was dropped, refused or survived; its server counts there, too
         self.faults = Faults()
         self._running: _Running | None = None
@@ -116,6 +123,7 @@ class InterfaceApplication:
         config = self.check()
         # imported here, since they bring Redis and Kombu along
         from channelcelery.broker.thread import PublisherThread
+        from channelcelery.interface.probe import InterfaceProbe
         from channelcelery.layers import channel_layers
 
         layer = channel_layers[self.alias]
@@ -130,11 +138,17 @@ class InterfaceApplication:
             faults=self.faults,
             errands=node.errands,
             origins=origins_of(config),
+            gate=Gate(config, self.faults),
             subprotocols=self._spoken(),
         )
         http = http_application(around, static=self._static)
+        endpoint = None
+        if self._metrics:
+            probe = InterfaceProbe(asyncio.get_running_loop(), layer, node, publisher, around.faults)
+            endpoint = Endpoint(address_of(self._metrics), probe)
+            logger.info("metrics at %s/metrics", endpoint.address)
         publisher.start()
-        return _Running(around, node, intake, http)
+        return _Running(around, node, intake, http, endpoint)
 
     def _spoken(self) -> tuple[str, ...]:
         if self._subprotocols is not None:
@@ -165,5 +179,7 @@ class InterfaceApplication:
             return
         await running.node.close()
         await running.intake.stop(_PUBLISHER_GRACE)
+        if running.endpoint is not None:
+            await asyncio.to_thread(running.endpoint.close)
         if self.dropped:
             logger.info("dropped or refused until the end: %s", dict(self.dropped))

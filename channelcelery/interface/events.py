@@ -63,13 +63,13 @@ def plan_of(actions: Sequence[Action], subprotocol: str | None = None) -> Plan:
     return Plan(tuple(events), state, code)
 
 
-async def send_unavailable(scope: Scope, send: Send) -> None:
-    """Answer a handshake with 503 and Retry-After, or 403 where the server cannot say that."""
+async def send_unavailable(scope: Scope, send: Send, status: int = 503) -> None:
+    """Answer a handshake with 503, or 429, and Retry-After; or with 403 where the server cannot say that."""
     if "websocket.http.response" not in (scope.get("extensions") or {}):
         await send({"type": "websocket.close"})
         return
     headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"retry-after", RETRY_AFTER)]
-    await send({"type": "websocket.http.response.start", "status": 503, "headers": headers})
+    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
     await send({"type": "websocket.http.response.body", "body": b"There is no room now; try again.\n"})
     # uvicorn takes it for an error if the application returns before the connection is gone
     await asyncio.sleep(_SETTLE)

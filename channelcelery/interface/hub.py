@@ -22,6 +22,8 @@ __all__ = ["Hub", "LocalSocket"]
 _SLICE = 256
 #: Memberships that are ended in one go.
 _EXPIRED_AT_ONCE = 500
+#: What closes a socket that is in too many groups (RFC 6455, section 7.4.1).
+_AGAINST_POLICY = 1008
 
 
 class LocalSocket(Protocol):
@@ -65,18 +67,38 @@ class Hub:
         faults: where what cannot be delivered is counted.
         changed: called after every change that Redis has to be told of.
         group_expiry: seconds that a membership lasts unless it is renewed.
+        most_groups: that one socket may be in.
     """
 
-    def __init__(self, faults: Faults, changed: Callable[[], None], group_expiry: float = float("inf")) -> None:
+    def __init__(
+        self,
+        faults: Faults,
+        changed: Callable[[], None],
+        group_expiry: float = float("inf"),
+        most_groups: float = float("inf"),
+    ) -> None:
         self.changes = Changes()
         self._faults = faults
         self._changed = changed
         self._group_expiry = group_expiry
+        self._most_groups = most_groups
         self._sockets: dict[str, LocalSocket] = {}
         self._memberships = Memberships()
+        #: what came for connections and for groups
+        self.replies = self.group_sends = 0
 
     def __len__(self) -> int:
         return len(self._sockets)
+
+    @property
+    def group_count(self) -> int:
+        """How many groups hold any of its sockets."""
+        return len(self._memberships)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many sockets and how many HTTP requests it holds; may be called on any thread."""
+        requests = sum(map(is_http_token, tuple(self._sockets)))
+        return {"websocket": len(self._sockets) - requests, "http": requests}
 
     def add(self, socket: LocalSocket) -> None:
         """Hold a socket: what is sent to its reply channel reaches it from now on."""
@@ -117,9 +139,11 @@ class Hub:
         """
         match entry:
             case RepliesEntry(replies):
+                self.replies += len(replies)
                 for token, reply in replies:
                     self._deliver(token, reply)
             case GroupEntry(group, content):
+                self.group_sends += 1
                 yield from self._fan_out(group, content)
             case JoinEntry(group, token):
                 self._join(group, token)
@@ -137,12 +161,19 @@ class Hub:
             self._blame(socket)
 
     def _join(self, group: str, token: str) -> None:
-        if token in self._sockets:
-            self._memberships.join(group, token, time.monotonic())
-        else:
+        groups = self._memberships.groups_of(token)
+        if (socket := self._sockets.get(token)) is None:
             # it closed while the join was under way: nobody else will end this membership
             self.changes.leave([(group, token)])
             self._changed()
+        elif len(groups) >= self._most_groups and group not in groups:
+            text = "a socket of %.200a was closed: it is in CONFIG['socket_groups'] groups, and %.100a is one more"
+            self._faults.note("socket_groups", text, socket.path, group)
+            self.changes.leave([(group, token)])
+            self._changed()
+            socket.close(_AGAINST_POLICY)
+        else:
+            self._memberships.join(group, token, time.monotonic())
 
     def _fan_out(self, group: str, content: Mapping[str, Any]) -> Iterator[None]:
         members = tuple(self._memberships.members(group))

@@ -47,7 +47,7 @@ class Node:
     """
 
     def __init__(self, layer: ChannelLayer, intake: Intake, faults: Faults) -> None:
-        self.hub = Hub(faults, self._record_soon, layer.config.group_expiry)
+        self.hub = Hub(faults, self._record_soon, layer.config.group_expiry, layer.config.socket_groups)
         #: tell Redis of requests that are over
         self.errands = Errands(faults)
         self._layer = layer

@@ -13,10 +13,7 @@ from django.http.request import split_domain_port, validate_host
 
 from channelcelery.conf import LayerConfig
 
-__all__ = ["MAX_HEADERS", "Origins", "origins_of"]
-
-#: Bytes of all header names and values together that a handshake may have.
-MAX_HEADERS = 64 * 1024
+__all__ = ["Origins", "origins_of"]
 
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # a tab is allowed (RFC 9110, section 5.5)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
@@ -31,11 +28,15 @@ class Origins:
         hosts: patterns as in ALLOWED_HOSTS for the Host header.
         origins: such patterns for the Origin header.
         host_header: the header that says which host the client asked for.
+        header_count: headers that a handshake may have.
+        header_size: bytes of all their names and values together.
     """
 
     hosts: Sequence[str]
     origins: Sequence[str]
     host_header: bytes = b"host"
+    header_count: int = 128
+    header_size: int = 64 * 1024
 
     def refusal(self, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
         """Return why a handshake is to be refused, for the log, or None if it is welcome.
@@ -45,10 +46,10 @@ class Origins:
         """
         values: dict[bytes, list[bytes]] = {b"host": [], b"origin": [], b"cookie": [], self.host_header: []}
         size = 0
-        for name, value in headers:
+        for number, (name, value) in enumerate(headers, 1):
             size += len(name) + len(value)
-            if size > MAX_HEADERS:
-                return f"its headers take more than {MAX_HEADERS} bytes"
+            if size > self.header_size or number > self.header_count:
+                return f"it has more than {self.header_count} headers, or these take more than {self.header_size} bytes"
             if _CONTROL.search(value):
                 return f"its header {name!r:.50} holds control characters"
             if (known := values.get(name.lower())) is not None:
@@ -92,4 +93,5 @@ def origins_of(config: LayerConfig) -> Origins:
     if settings.DEBUG and not hosts:
         hosts = _LOCAL
     origins = hosts if config.allowed_origins is None else config.allowed_origins
-    return Origins(hosts, origins, b"x-forwarded-host" if settings.USE_X_FORWARDED_HOST else b"host")
+    host_header = b"x-forwarded-host" if settings.USE_X_FORWARDED_HOST else b"host"
+    return Origins(hosts, origins, host_header, config.header_count, config.header_size)

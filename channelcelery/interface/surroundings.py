@@ -10,6 +10,7 @@ from channelcelery.interface.faults import Faults
 from channelcelery.interface.feed import Turns
 from channelcelery.interface.hub import Hub
 from channelcelery.interface.intake import Intake
+from channelcelery.interface.limits import Gate
 from channelcelery.interface.origins import Origins
 from channelcelery.interface.spool import Room
 from channelcelery.layers.pieces import InterfacePieces
@@ -45,6 +46,7 @@ class Surroundings:
         faults: counts what goes wrong.
         errands: tell Redis that a request is over.
         origins: says which handshakes are answered.
+        gate: says how many sockets there may be, by the addresses that proxies give.
         subprotocols: those that the project speaks (CHANNELS_WS_PROTOCOLS, item 124).
         room: what HTTP bodies may take.
         turns: whose body may be handed on.
@@ -57,6 +59,7 @@ class Surroundings:
     faults: Faults
     errands: Errands
     origins: Origins
+    gate: Gate
     subprotocols: Sequence[str] = ()
     room: Room = field(default_factory=Room)
     turns: Turns = field(default_factory=Turns)

@@ -27,6 +27,18 @@ async def serve_websocket(around: Surroundings, scope: Scope, receive: Receive, 
         faults.note("handshake_forbidden", text, path, _client(scope), reason)
         await send({"type": "websocket.close"})
         return
+    address = (scope.get("client") or (None,))[0]
+    if (status := around.gate.enter(address)) is not None:
+        await send_unavailable(scope, send, status)
+        return
+    try:
+        await _serve(around, scope, receive, send)
+    finally:
+        around.gate.leave(address)
+
+
+async def _serve(around: Surroundings, scope: Scope, receive: Receive, send: Send) -> None:
+    faults, path = around.faults, scope["path"]
     if not around.node.ready:
         faults.note("not_ready", "sockets get 503 while the channel layer's Redis is away")
         await send_unavailable(scope, send)

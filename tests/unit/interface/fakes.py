@@ -1,7 +1,7 @@
 """An ASGI server, a publisher and an inbox without I/O, for one event loop."""
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +14,7 @@ from channelcelery.interface.errands import Errands
 from channelcelery.interface.faults import Faults
 from channelcelery.interface.hub import Hub
 from channelcelery.interface.intake import Intake
+from channelcelery.interface.limits import Gate
 from channelcelery.interface.origins import Origins
 from channelcelery.interface.surroundings import Surroundings
 from channelcelery.interface.websocket import serve_websocket
@@ -54,6 +55,7 @@ class FakeOffers:
     taken: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     full: set[str] = field(default_factory=set)
     room: int = 0
+    published: Counter[str] = field(default_factory=Counter)
     refusals: int = 0
     stopped: bool = False
 
@@ -188,7 +190,7 @@ class World:
         self.publisher = FakeOffers()
         self.node = FakeNode()
         self.changed = 0
-        self.hub = Hub(self.faults, self._count)
+        self.hub = Hub(self.faults, self._count, most_groups=self.config.socket_groups)
         self.intake = Intake(self.config, self.publisher, self.faults)
         origins = Origins(["example.org"], ["example.org"])
         self.around = Surroundings(
@@ -199,6 +201,7 @@ class World:
             self.faults,
             Errands(self.faults),
             origins,
+            Gate(self.config, self.faults),
             subprotocols=subprotocols,
         )
 

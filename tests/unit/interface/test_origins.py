@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from channelcelery.interface.origins import MAX_HEADERS, Origins, origins_of
+from channelcelery.interface.origins import Origins, origins_of
 from tests.unit.interface.fakes import make_config
 
 HOSTS = ["example.org", ".wild.test", "[2001:db8::1]"]
@@ -134,8 +134,10 @@ def test_host_with_port_and_in_capitals() -> None:
 
 
 def test_headers_are_limited_in_size() -> None:
-    assert refusal(HOST, (b"x-long", b"a" * (MAX_HEADERS - 100))) is None
+    assert refusal(HOST, (b"x-long", b"a" * (64 * 1024 - 100))) is None
     assert "more than" in str(refusal(HOST, *[(b"x-long", b"a" * 1000)] * 70))
+    assert refusal(HOST, *[(b"x", b"")] * 127) is None
+    assert "more than" in str(refusal(HOST, *[(b"x", b"")] * 128))
 
 
 def test_what_goes_to_the_log_is_short_and_escaped() -> None:
