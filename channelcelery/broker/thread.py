@@ -47,6 +47,8 @@ class PublisherThread:
         self._thread = threading.Thread(target=self._run, name="channelcelery-publisher", daemon=True)
         self._bursts = Bursts()
         self.dropped: Counter[str] = Counter()
+        #: what left for the broker, by channel
+        self.published: Counter[str] = Counter()
 
     def start(self) -> None:
         """Start the thread."""
@@ -136,6 +138,7 @@ class PublisherThread:
             # the broker may have them: they count as lost rather than run twice
             self.dropped["broker_unanswered"] += len(batch)
             self._log("broker_unanswered", "%d messages for %s may be lost: %s", len(batch), channel, error)
+        self.published[channel] += len(batch)
 
     def _log(self, kind: str, text: str, *args: object, exc_info: bool = False) -> None:
         if (silent := self._bursts.hit(kind, time.monotonic())) is not None:
