@@ -7,6 +7,7 @@
 CONFIG["frame_size"], which the application enforces on any server.
 """
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import django
@@ -17,6 +18,7 @@ from channelcelery.exceptions import InvalidChannelLayerError
 from channelcelery.interface.access_log import hide_session_keys
 from channelcelery.interface.app import InterfaceApplication
 from channelcelery.layers.layer import ChannelLayer
+from channelcelery.observe.endpoint import VARIABLE
 
 if TYPE_CHECKING:
     from channelcelery.layers import channel_layers
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["InvalidChannelLayerError", "application", "channel_layers", "get_channel_layer"]
 
 #: Cheap to import: settings are read and Redis is reached when a server starts it.
-application = InterfaceApplication()
+application = InterfaceApplication(metrics=os.environ.get(VARIABLE, ""))
 hide_session_keys()
 
 

@@ -6,10 +6,12 @@ from contextlib import contextmanager
 from ipaddress import ip_network
 from typing import Any, TypeVar
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError
 
 from channelcelery.conf import LayerConfig
 from channelcelery.exceptions import InvalidChannelLayerError
+from channelcelery.observe.endpoint import address_of
 
 __all__ = [
     "addresses",
@@ -17,6 +19,7 @@ __all__ = [
     "command_errors",
     "count",
     "descriptor",
+    "metrics",
     "port",
     "root_path",
     "seconds",
@@ -61,6 +64,15 @@ def descriptor(text: str) -> int:
     if value is None or value < 0:
         raise ArgumentTypeError(f"write the number of an open file descriptor, not {text!r}")
     return value
+
+
+def metrics(text: str) -> str:
+    """Read where metrics are to be had."""
+    try:
+        address_of(text)
+    except ImproperlyConfigured as error:
+        raise ArgumentTypeError(str(error)) from error
+    return text
 
 
 def addresses(text: str) -> list[str]:

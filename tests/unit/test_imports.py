@@ -41,6 +41,7 @@ ROWS = [
         "binding",
         "delay",
         "tasks",
+        "observe",
     ],
     ["worker", "interface"],
     ["celery", "asgi", "checks", "apps", "management", "test", "tests", ""],

@@ -9,7 +9,17 @@ from kombu.utils.url import maybe_sanitize_url
 
 from channelcelery.checks import LAYERS_TAG
 from channelcelery.conf import DEFAULT_CHANNEL_LAYER
-from channelcelery.management.options import addresses, changes, command_errors, descriptor, port, root_path, seconds
+from channelcelery.management.options import (
+    addresses,
+    changes,
+    command_errors,
+    descriptor,
+    metrics,
+    port,
+    root_path,
+    seconds,
+)
+from channelcelery.observe.endpoint import VARIABLE
 
 __all__ = ["Command"]
 
@@ -40,6 +50,13 @@ class Command(BaseCommand):
             "here, as at a Unix socket (FORWARDED_ALLOW_IPS of the environment, else 127.0.0.1,::1)",
         )
         add("--access-log", nargs="?", const="-", metavar="FILE", help="log each request and socket, to a file or not")
+        add(
+            "--metrics",
+            type=metrics,
+            default=os.environ.get(VARIABLE, ""),
+            metavar="[ADDRESS:]PORT",
+            help=f"answer /live, /ready and /metrics there ({VARIABLE} of the environment, else nowhere)",
+        )
         # in CONFIG for every process, here for this one
         for key, names in {
             "http_timeout": ("-t", "--http-timeout", "--http_timeout"),
@@ -63,6 +80,7 @@ class Command(BaseCommand):
             changes=changes(options),
             subprotocols=options["subprotocols"],
             root_path=options["root_path"] or settings.FORCE_SCRIPT_NAME or "",
+            metrics=options["metrics"],
         )
         with command_errors():
             config = application.check()
