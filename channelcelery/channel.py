@@ -1,9 +1,10 @@
 """`Channel` and `Group`: where a message goes, and the sends that a running consumer holds back (items 27 to 41)."""
 
+from asyncio import get_running_loop
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from channelcelery.conf import DEFAULT_CHANNEL_LAYER
 from channelcelery.core.names import check_channel_name, check_group_name
@@ -57,10 +58,20 @@ def send_at_once() -> Iterator[None]:
 
 def _dispatch(layer: ChannelLayer, send: Send, immediately: bool) -> tuple[str, ...]:
     collected = _collected.get()
-    if collected is None or immediately:
+    # what is for the outbox belongs to the transaction of the call; on an event loop there is none, and no database
+    written = isinstance(send, ReliableSend) and send.outbox and not _on_a_loop()
+    if collected is None or immediately or written:
         return layer.flush_sends([send])
     collected.sends.append((layer, send))
     return ()
+
+
+def _on_a_loop() -> bool:
+    try:
+        get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 class Channel:
@@ -81,17 +92,25 @@ class Channel:
         self.name = check_channel_name(name)
         self.channel_layer = channel_layer if channel_layer is not None else channel_layers[alias]
 
-    def send(self, content: dict[str, object], immediately: bool = False, delay: float | None = None) -> str | None:
+    def send(
+        self,
+        content: dict[str, object],
+        immediately: bool = False,
+        delay: float | None = None,
+        *,
+        using: str | None = None,
+    ) -> str | None:
         """Send a message: at once outside a consumer, else when the consumer has ended.
 
         To a reliable channel it returns when the broker keeps the message; inside a consumer that is before any reply
-        leaves, and if the broker does not keep it the consumer has failed.
+        leaves, and if the broker does not keep it the consumer has failed. With an outbox it is written to the database
+        at the call, in the transaction that is under way, and leaves if that is committed.
 
         Args:
             content: the message; it is encoded now, so that later changes do not count.
             immediately: send now, inside a consumer too.
             delay: milliseconds to wait before it is sent; never less, and about 0.1 s more at most, or 1 s on a
-                reliable channel.
+                reliable channel of RabbitMQ.
 
         Returns:
             The message's id, on a reliable channel: its consumer sees it as `message.id`. Else None.
@@ -102,12 +121,16 @@ class Channel:
             ChannelFull: sent at once, and the channel is at capacity.
             BrokerUnavailable: sent at once, and the broker did not take it.
             LayerUnavailable: sent at once, and Redis did not take it.
+            DatabaseError, InterfaceError: it is for the outbox, and the database did not take it.
+            SynchronousOnlyOperation: likewise, and this is an event loop: use `sync_to_async`.
         """
         send: Send
         if delay is not None:
             send = self.channel_layer.prepare_delayed(self.name, content, delay)
         else:
             send = self.channel_layer.prepare(self.name, content)
+        if using is not None and isinstance(send, ReliableSend):
+            send = replace(send, using=using)
         collected = _collected.get()
         if collected is not None and delay is None and "!" in self.name and answers(content):
             collected.answered.add(self.name)

@@ -18,6 +18,9 @@ stock: Any = redis
 
 logger = logging.getLogger("django.channels.broker")
 
+#: Seconds between two looks for delayed messages that are due: they may be late by 0.1 s.
+_LOOK_EVERY = 0.05
+
 
 class SafeQoS(stock.QoS):  # type: ignore[misc]
     """Counts what is under way, as Kombu's own; acknowledges many at a time and renews the leases.
@@ -34,9 +37,10 @@ class SafeQoS(stock.QoS):  # type: ignore[misc]
         self.pending: deque[str] = deque()
         #: what the tags of the present pop begin with, and how many messages it may bring; "" and 0 when all are here
         self.coming = ("", 0)
-        self.interval: float = amqp_channel.sweep_interval
+        self.interval: float = min(amqp_channel.sweep_interval, _LOOK_EVERY)
+        self._sweep_every: float = amqp_channel.sweep_interval
         self._visibility_timeout = float(amqp_channel.visibility_timeout)
-        self._renewed = self._looked = float("-inf")
+        self._renewed = self._swept = float("-inf")
         #: whether the channel is closed and its acknowledgements may be on their way
         self.ending = False
         self._errors: tuple[type[BaseException], ...] = amqp_channel.connection_errors
@@ -110,7 +114,7 @@ class SafeQoS(stock.QoS):  # type: ignore[misc]
         return _drain(self.pending.popleft)
 
     def tend(self, now: float) -> None:
-        """Renew the leases of what is under way, and put back what dead workers had."""
+        """Renew the leases of what is under way, let go of what is due, and put back what dead workers had."""
         if self.channel.closed:
             self.ending = False  # flush says otherwise where it fails
             self.flush()
@@ -119,10 +123,10 @@ class SafeQoS(stock.QoS):  # type: ignore[misc]
         if now - self._renewed >= self.ledger.lease / 3:
             self.ledger.renew(self._under_way())
             self._renewed = now
-        if now - self._looked >= self.interval:
-            self.ledger.release_due()
-            self._looked = now
-        self.ledger.sweep(self.interval, self._visibility_timeout)
+        self.ledger.release_due()
+        if now - self._swept >= self._sweep_every:
+            self.ledger.sweep(self._sweep_every, self._visibility_timeout)
+            self._swept = now
 
     def _under_way(self) -> list[str]:
         prefix, count = self.coming

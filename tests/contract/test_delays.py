@@ -1,11 +1,14 @@
-"""Delayed messages (Channels 1.x, items 206 and 207), over memory and Redis."""
+"""Delayed messages (Channels 1.x, items 206 and 207), over memory and Redis, and of reliable channels on Redis."""
 
+import json
 import threading
 import time
 from collections.abc import Iterator
 
 import pytest
+import redis
 
+from channelcelery.broker.ledger import Ledger
 from channelcelery.conf import LayerConfig, layer_config
 from channelcelery.core.envelope import encode_content
 from channelcelery.core.sends import DelayedSend
@@ -61,8 +64,11 @@ def test_if_flushed_then_none_comes(store: DelayStore) -> None:
     """Item 50."""
     assert store.add([DelayedSend(name, CONTENT, 1) for name in "abcdefgh"])
     store.flush()
-    time.sleep(0.002)
-    assert store.take_due(10) == []
+    # due later than those were, which therefore would come with it
+    assert store.add([DelayedSend(name, CONTENT, 5) for name in ("x", "y")])
+    taken: list[tuple[str, bytes]] = []
+    wait_until(lambda: taken.extend(store.take_due(10)) or len(taken) >= 2, timeout=10)
+    assert sorted(channel for channel, _ in taken) == ["x", "y"]
 
 
 def test_given_equal_messages_then_each_comes_once(store: DelayStore) -> None:
@@ -102,3 +108,47 @@ def test_if_redis_is_not_there_then_the_error_says_so() -> None:
     store = RedisDelayStore(config("redis://127.0.0.1:1/0"))
     with pytest.raises(LayerUnavailable):
         store.add([DelayedSend("work", CONTENT, 1)])
+
+
+@pytest.fixture
+def ledgers(redis_url: str) -> Iterator[tuple[Ledger, Ledger]]:
+    """What two processes know of the messages under way on a Redis that is a broker."""
+    pools = [redis.ConnectionPool.from_url(redis_url) for _ in range(2)]
+    first, second = (Ledger(pool, ("unacked", "unacked_index"), 1.0, lambda *_: []) for pool in pools)
+    yield first, second
+    for pool in pools:
+        pool.disconnect()
+
+
+class TestReliable:
+    """Messages for reliable channels on Redis wait in the broker, next to the queue that they go to."""
+
+    def test_given_delays_expect_each_in_its_queue_then_and_not_before(
+        self, ledgers: tuple[Ledger, Ledger], redis_url: str
+    ) -> None:
+        """If two processes look at the same time, expect each message once, and a bell for those who wait."""
+        begun = time.monotonic()
+        for number, milliseconds in enumerate((150, 50, 100)):
+            ledgers[0].wait(milliseconds, "orders", "orders:bell", json.dumps({"number": number}))
+        assert [ledger.release_due() for ledger in ledgers] == [0, 0]
+        came: list[float] = []
+
+        def look() -> bool:
+            for ledger in ledgers:
+                came.extend([(time.monotonic() - begun) * 1000] * ledger.release_due())
+            return len(came) >= 3
+
+        wait_until(look, timeout=10, what="three messages", interval=0.002)
+        assert all(at >= after for at, after in zip(came, (50, 100, 150), strict=True)), came
+        with redis.Redis.from_url(redis_url) as client:
+            messages = client.lrange("orders", 0, -1)
+            assert [json.loads(message)["number"] for message in messages] == [0, 2, 1], "taken from the other end"
+            assert client.llen("orders:bell") == 1
+        assert [ledger.release_due() for ledger in ledgers] == [0, 0]
+
+    def test_given_more_than_one_look_takes_expect_the_rest_at_the_next(self, ledgers: tuple[Ledger, Ledger]) -> None:
+        for number in range(501):
+            ledgers[0].wait(1, "orders", "orders:bell", json.dumps({"number": number}))
+        released: list[int] = []
+        wait_until(lambda: released.append(ledgers[1].release_due()) or sum(released) == 501, timeout=10)
+        assert max(released) <= 500

@@ -1,6 +1,5 @@
 """What a Celery worker does with channels: on each pool and on both brokers."""
 
-import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -13,8 +12,7 @@ from celery import Celery
 from kombu import Connection
 
 from channelcelery.core.envelope import encode_content, encode_item
-from tests.integration.workers import NEVER, ROOT, WorkerSetup
-from tests.processes import Process, wait_until
+from tests.integration.workers import NEVER, WorkerSetup
 from tests.servers import RabbitServer, RedisServer
 
 POOLS = ["prefork", "threads", "solo"]
@@ -183,30 +181,6 @@ def test_if_another_process_of_the_layer_uses_another_broker_then_a_worker_refus
             assert "guest" not in process.output()
 
 
-def test_given_delayed_messages_then_they_run_in_time_also_after_a_restart(setup: WorkerSetup) -> None:
-    """Items 206 and 207: a delay is kept by the layer, whatever worker there is when it ends."""
-    # item 208, and defect 8
-    code = (
-        "import django, time; django.setup()\n"
-        "from channelcelery import Channel\n"
-        "for ms in (50, 3000): Channel('note-time').send({'after': ms, 'sent': time.time()}, delay=ms)\n"
-        "content = {'after': 100, 'sent': time.time()}\n"
-        "Channel('asgi.delay').send({'channel': 'note-time', 'delay': 100, 'content': content})\n"
-        "Channel('asgi.delay').send({'channel': 'note-time', 'delay': 'soon'})\n"
-    )
-    with setup.worker() as worker:
-        setup.python(code)
-        setup.wait_for_lines(2)
-        worker.wait_for_output("lacks 'content'")
-        worker.terminate()
-        worker.wait(20)
-    with setup.worker():
-        lines = setup.wait_for_lines(3)
-    waited = {after: float(seconds) for after, seconds in (line.split() for line in lines)}
-    assert set(waited) == {"50", "100", "3000"}
-    assert all(milliseconds >= int(after) for after, milliseconds in waited.items()), waited
-
-
 def test_if_an_idle_worker_gets_sigterm_then_it_ends_soon(setup: WorkerSetup) -> None:
     """Item 87."""
     with setup.worker("prefork", concurrency=2) as worker:
@@ -214,23 +188,6 @@ def test_if_an_idle_worker_gets_sigterm_then_it_ends_soon(setup: WorkerSetup) ->
         worker.terminate()
         assert worker.wait(20) == 0
         assert time.monotonic() - begun < 8
-
-
-def test_if_no_worker_runs_then_rundelay_sends_what_is_due(setup: WorkerSetup) -> None:
-    """Item 207: what waited is in its queue, and what is not due is not."""
-    code = (
-        "import django; django.setup()\n"
-        "from channelcelery import Channel\n"
-        "for ms in (50, 3_600_000): Channel('work').send({'number': ms, 'seconds': 0}, delay=ms)\n"
-    )
-    setup.python(code)
-    command = [sys.executable, "-m", "django", "rundelay", "--sleep", "0.1"]
-    with Process(command, env=setup.env(), cwd=ROOT, name="rundelay") as process:
-        process.wait_for_output("Sending delayed messages of default")
-        publisher = setup.publisher()
-        wait_until(lambda: publisher.depth("work"), timeout=20, what="the message that is due", interval=0.1)
-        publisher.close()
-        assert setup.left() == 1
 
 
 @pytest.mark.parametrize("broker_url", ["redis"], indirect=True)

@@ -1,5 +1,6 @@
 """The project's own Celery app."""
 
+import json
 import os
 import time
 from typing import Any
@@ -14,6 +15,7 @@ app = Celery("tests.project_reliable")
 app.conf.update(
     broker_url=os.environ.get("CELERY_BROKER_URL", "memory://"),
     broker_connection_retry_on_startup=True,
+    broker_transport_options=json.loads(os.environ.get("TEST_TRANSPORT_OPTIONS", "{}")),
     task_ignore_result=True,
     worker_cancel_long_running_tasks_on_connection_loss=False,
 )

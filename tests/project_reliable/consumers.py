@@ -70,6 +70,12 @@ def retry_later(message: Message) -> None:
         raise Retry(after=1.2)
 
 
+@consumer("note-time-reliably", reliable=SOON)
+def note_time_reliably(message: Message) -> None:
+    """Write down how many milliseconds after its sending a message came, as `note-time` does."""
+    write_down(f"reliable-{message['after']} {(time.time() - message['sent']) * 1000:.3f}")
+
+
 @consumer("limited", reliable=Reliable(max_attempts=2, backoff=0, time_limit=1))
 def exceed(message: Message) -> None:
     """Take longer than allowed."""

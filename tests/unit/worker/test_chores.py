@@ -1,0 +1,52 @@
+"""What a worker does beside running consumers: how often it looks, by a clock of the test's own."""
+
+import threading
+from typing import Any
+
+import pytest
+
+from channelcelery.exceptions import LayerUnavailable
+from channelcelery.layers.layer import ChannelLayer
+from channelcelery.worker.chores import Chores
+
+
+class Looks(threading.Event):
+    """Stands for the end of a worker: notes for how long each wait was meant, and ends after some of them."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.waits: list[float] = []
+        self._count = count
+
+    def wait(self, timeout: float | None = None) -> bool:
+        assert timeout is not None
+        self.waits.append(timeout)
+        return len(self.waits) >= self._count
+
+
+def look(monkeypatch: pytest.MonkeyPatch, count: int, send_due: Any) -> list[float]:
+    """Let a worker look so many times, and return the seconds between its looks."""
+    monkeypatch.setattr(ChannelLayer, "send_due", send_due)
+    looks = Looks(count)
+    Chores(["default"], lambda alias: lambda channel, item: False)._run(looks)
+    return looks.waits
+
+
+def test_expect_a_look_for_delayed_messages_often_enough_for_100_ms(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Item 206: a message waits for one look, and as long again is left for the rest of its way."""
+    seen: list[ChannelLayer] = []
+    waits = look(monkeypatch, 5, lambda layer: seen.append(layer) or 0)
+    assert len(seen) == 4
+    assert max(waits) <= 0.05
+
+
+def test_if_redis_is_away_expect_a_rest_between_the_looks(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(layer: ChannelLayer) -> int:
+        raise LayerUnavailable("gone")
+
+    fail.__name__ = "send_due"
+    waits = look(monkeypatch, 5, fail)
+    assert waits == [0.05, 1.0, 0.05, 1.0, 0.05]
+    assert caplog.text.count("send_due has to wait") == 1, "once per burst"
