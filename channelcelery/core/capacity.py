@@ -5,7 +5,8 @@ at most every `interval` seconds and counts its own sends in between: the oversh
 senders.
 """
 
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 
 __all__ = ["SAMPLE_INTERVAL", "Gauge"]
 
@@ -27,7 +28,9 @@ class Gauge:
     depth: int = 0
     sent: int = 0
     sampled_at: float = float("-inf")
-    batch_size: float = 1.0
+    #: how many messages each of the own broker messages carried that may still wait, the oldest first
+    _sizes: deque[float] = field(default_factory=deque, repr=False)
+    _size: float = 0.0
 
     def wants_sample(self, now: float) -> bool:
         """Tell whether the depth should be looked at before the next send.
@@ -47,14 +50,18 @@ class Gauge:
             broker_messages: what the broker counts; each may carry a batch of channel messages.
             now: a monotonic time in seconds.
         """
-        self.depth = round(broker_messages * self.batch_size)
+        # what came first is read first: those that wait are the last ones, and others' carry about as much
+        while len(self._sizes) > broker_messages:
+            self._size -= self._sizes.popleft()
+        self.depth = round(broker_messages * self._size / len(self._sizes)) if self._sizes else broker_messages
         self.sent = 0
         self.sampled_at = now
 
     def published(self, messages: int, broker_messages: int) -> None:
         """Take note of one's own sends and of how many messages a broker message carried."""
         self.sent += messages
-        self.batch_size += 0.2 * (messages / broker_messages - self.batch_size)
+        self._sizes.extend([messages / broker_messages] * broker_messages)
+        self._size += messages
 
     @property
     def full(self) -> bool:

@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from channelcelery.core.names import ReplyAddress
-from channelcelery.core.websocket import Close, Refuse, State, above_limit, decide
+from channelcelery.core.websocket import Close, Refuse, State, decide
 from channelcelery.exceptions import ChannelFull, InvalidContent
-from channelcelery.interface.events import Event, Plan, Receive, Send, plan_of
+from channelcelery.interface.events import Plan, Receive, Send, plan_of
 from channelcelery.interface.faults import logger
-from channelcelery.interface.intake import RETRY_INTERVAL
 from channelcelery.interface.outlet import Outlet
 from channelcelery.interface.surroundings import Surroundings
+from channelcelery.interface.uplink import Uplink
 
 __all__ = ["Session"]
 
@@ -48,13 +48,15 @@ class Session:
         "_code",
         "_expired",
         "_old_at",
-        "_order",
         "_outlet",
         "_quiet",
         "_subprotocol",
         "_suspect",
         "_task",
         "_timer",
+        "_uplink",
+        "_used",
+        "_used_at",
         "path",
         "reply_channel",
         "state",
@@ -69,14 +71,15 @@ class Session:
         self._around = around
         self._subprotocol = subprotocol
         self._outlet = Outlet(send, around.config.send_buffer, around.config.send_timeout, self._blocked)
-        self._order = -1  # of the last message published
+        self._uplink = Uplink(around, self.reply_channel, path)
         self._code: int | None = None
         self._answered: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[Any] | None = None
         # up to a tenth earlier, so that sockets that came together, as after a restart, do not come back together
         self._old_at = time.monotonic() + around.config.connection_lifetime * (1 - secrets.randbelow(100) / 1_000)
-        self._expired = self._quiet = self._suspect = False
+        self._used_at = time.monotonic()
+        self._used = self._expired = self._quiet = self._suspect = False
 
     def begin(self, content: dict[str, Any]) -> None:
         """Publish the connect; only then is there anything to run, and a disconnect to publish.
@@ -88,12 +91,11 @@ class Session:
             ChannelFull: there is no room for it.
             InvalidContent: it cannot travel.
         """
-        item = self._around.intake.encode(content)
         # held first, since the answer may come at once
         self._around.hub.add(self)
         try:
-            self._offer("websocket.connect", item)
-        except ChannelFull:
+            self._uplink.connect(content)
+        except (ChannelFull, InvalidContent):
             self._around.hub.remove(self.token, published=False)
             raise
         logger.debug("WebSocket %.200a waits for an answer", self.path)
@@ -131,8 +133,9 @@ class Session:
                 # a client may not speak before it is answered (item 123): this frame waits, and no other is read
                 self._answered = asyncio.get_running_loop().create_future()
                 await self._answered
-            if self.state is State.OPEN:
-                await self._take(event)
+            self._used = True
+            if self.state is State.OPEN and (code := await self._uplink.receive(event)) is not None:
+                self.close(code)
 
     def _note_end(self, code: int | None) -> None:
         if code in _WRONG_FRAMES and self._code is None:
@@ -140,43 +143,6 @@ class Session:
             text = "a socket of %.200a ended with %d: frames against the protocol, no UTF-8, or a message far too large"
             self._around.faults.note("wrong_frames", text, self.path, code)
         self._code = self._code or code or 1005
-
-    async def _take(self, event: Event) -> None:
-        around, text = self._around, event.get("text")
-        key, frame = ("text", text) if text is not None else ("bytes", event["bytes"])
-        if above_limit(frame, around.config.frame_size):
-            around.faults.note("frame_size", "a client of %.200a sent a frame above CONFIG['frame_size']", self.path)
-            self.close(1009)
-            return
-        content = {"reply_channel": self.reply_channel, "path": self.path, "order": self._order + 1, key: frame}
-        try:
-            item = around.intake.encode(content)
-        except InvalidContent as error:
-            around.faults.note("frame_invalid", "a client of %.200a sent what cannot travel: %s", self.path, error)
-            self.close(1009)
-            return
-        if not await self._offer_within(item, around.config.publish_timeout):
-            around.faults.note("receive_full", "a socket of %.200a was closed: websocket.receive stays full", self.path)
-            self.close(1013)
-
-    async def _offer_within(self, item: bytes, timeout: float) -> bool:
-        """Offer until there is room, reading nothing meanwhile, so that TCP slows the client down."""
-        loop = asyncio.get_running_loop()
-        give_up = loop.time() + timeout
-        while self.state is State.OPEN:
-            try:
-                self._offer("websocket.receive", item)
-            except ChannelFull:
-                if loop.time() >= give_up:
-                    return False
-                await asyncio.sleep(RETRY_INTERVAL)
-            else:
-                break
-        return True
-
-    def _offer(self, channel: str, item: bytes) -> None:
-        self._around.intake.offer(channel, item)
-        self._order += 1
 
     # what consumers send
 
@@ -190,6 +156,7 @@ class Session:
 
     def execute(self, plan: Plan) -> None:
         """Do what was planned for a socket in this state."""
+        self._used = True
         # the state first: a send may find out that the client is gone, and that must stay
         if plan.state is State.OPEN:
             logger.debug("WebSocket %.200a was accepted", self.path)
@@ -218,6 +185,7 @@ class Session:
         self.state, self._code = state, code
         self._stop_timer()
         if state is State.CLOSED:
+            self._uplink.close()
             # not every server reports the end of what we closed
             self._start_timer(_CLOSE_GRACE, self.end)
         if self._answered is not None and not self._answered.done():
@@ -265,13 +233,22 @@ class Session:
         """Do nothing: what is lost is lost, and the socket goes on."""
 
     def sweep(self) -> None:
-        """End a connection that is too old (item 59), or that was closed before the last sweep and is still there."""
+        """End a connection that is too old (item 59) or idle, or that was closed before and is still there."""
         if self.state is State.OPEN and time.monotonic() >= self._old_at:
             logger.info("WebSocket %.200a reached CONFIG['connection_lifetime']", self.path)
             self.close(_GOING_AWAY)
+        self._end_if_idle()
         if self._suspect and self._outlet.stuck:
             self._outlet.abort()
         self._suspect = self._outlet.closing
+
+    def _end_if_idle(self) -> None:
+        # by a mark, since a clock would cost each message more
+        if self._used:
+            self._used, self._used_at = False, time.monotonic()
+        elif self.state is State.OPEN and time.monotonic() - self._used_at >= self._around.config.idle_timeout:
+            self._around.faults.note("idle_timeout", "a socket of %.200a was idle for CONFIG['idle_timeout']", self.path)
+            self.close(_GOING_AWAY)
 
     def _finish(self) -> None:
         around, code = self._around, self._code or 1006
@@ -284,6 +261,5 @@ class Session:
             self._start_timer(grace, self._outlet.abort)
         around.hub.remove(self.token)
         if not self._quiet:
-            content = {"reply_channel": self.reply_channel, "path": self.path, "code": code, "order": self._order + 1}
-            around.intake.offer_late("websocket.disconnect", content)
+            self._uplink.disconnect(code)
         logger.debug("WebSocket %.200a ended with %d", self.path, code)

@@ -428,7 +428,7 @@ def test_expiry_and_lifetime(setup: WorkerSetup) -> None:
 def test_full_channels(setup: WorkerSetup) -> None:
     """Item 60: 503 where there is no room for a connect, 1013 where there is none for what a client sends."""
     capacities = {"websocket.connect": 3, "websocket.receive": 5}
-    setup.config = json.dumps(CONFIG | {"channel_capacity": capacities, "publish_timeout": 1, "ping_interval": 20})
+    setup.config = json.dumps(CONFIG | {"channel_capacity": capacities, "publish_wait": 1, "ping_interval": 20})
     with interface(setup) as it:
         publisher = setup.publisher()
         expired = encode_item(encode_content({"path": "/old/"}, 1_000), 1)

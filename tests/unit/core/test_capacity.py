@@ -78,8 +78,27 @@ def test_given_broker_messages_that_carry_batches_expect_channel_messages_counte
         batched.published(640, 10)
     batched.sampled(100, LATER)
     assert batched.depth == pytest.approx(6_400, rel=0.01)
-    # and it follows when they carry less again
+    # and it is known which of them wait: the last ones
     for _ in range(50):
         batched.published(1, 1)
     batched.sampled(100, LATER)
-    assert batched.depth == pytest.approx(100, rel=0.05)
+    assert batched.depth == 50 * 64 + 50
+    batched.sampled(40, LATER)
+    assert batched.depth == 40
+    # others sent, too, and as much
+    batched.sampled(80, LATER)
+    assert batched.depth == 80
+
+
+def test_given_a_flood_and_then_single_messages_expect_no_more_than_the_capacity() -> None:
+    """Expect the size of the last few to say nothing of what waits in front of them."""
+    flooded, waiting = Gauge(10_000), 0
+    flooded.sampled(0, NOW)
+    for number in range(1, 10_000):
+        flooded.sampled(number - 1, NOW)
+        if flooded.full:
+            break
+        size = 64 if number <= 150 else 1
+        flooded.published(size, 1)
+        waiting += size
+    assert 10_000 <= waiting < 10_064

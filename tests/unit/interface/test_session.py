@@ -479,7 +479,7 @@ def test_a_queue_that_stays_full_closes_with_1013_and_ignores_what_follows() -> 
     """Item 60."""
 
     async def main() -> None:
-        world, server = World(publish_timeout=0.1), FakeServer()
+        world, server = World(publish_wait=0.1), FakeServer()
         _, task = await world.open(server)
         world.publisher.full = {"websocket.receive"}
         server.text("a")
@@ -496,7 +496,7 @@ def test_a_queue_that_stays_full_closes_with_1013_and_ignores_what_follows() -> 
 
 def test_a_close_ends_the_wait_for_room() -> None:
     async def main() -> None:
-        world, server = World(publish_timeout=60), FakeServer()
+        world, server = World(publish_wait=60), FakeServer()
         token, task = await world.open(server)
         world.publisher.full = {"websocket.receive"}
         server.text("a")
