@@ -376,7 +376,8 @@ def test_keys_have_kombus_global_prefix(worker: Callable[..., Worker], client: A
     assert keys
     assert all(key.startswith(b"mine:") for key in keys)
     safe.got[1].ack()
-    assert client.keys("mine:unacked*") == []
+    # whether somebody has looked for dead workers meanwhile is chance
+    assert set(client.keys("mine:unacked*")) <= {b"mine:unacked_sweep"}
 
 
 def test_redis_forgets_the_scripts(worker: Callable[..., Worker], client: Any) -> None:
