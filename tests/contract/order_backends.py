@@ -1,5 +1,6 @@
 """The two stores of order behind one face, with what a test may do to them beside using them."""
 
+import time
 from typing import Any
 
 import redis
@@ -11,7 +12,7 @@ from channelcelery.layers.order import OrderStore
 from channelcelery.layers.redis_order import RedisOrderStore
 from tests.contract.reply_backends import PREFIX, config_of
 
-__all__ = ["Memory", "OnRedis", "Twin", "address"]
+__all__ = ["STALL", "Memory", "OnRedis", "Twin", "address"]
 
 #: long enough that only a test makes a connection wait for too long
 STALL = 3_600.0
@@ -40,6 +41,10 @@ class Twin:
 
     def looked_at(self) -> set[str]:
         """Return the connections that wait for something."""
+        raise NotImplementedError
+
+    def patience(self, token: str) -> float:
+        """Return the seconds after which a connection counts as waiting for too long."""
         raise NotImplementedError
 
     def step(self, step: tuple[Any, ...]) -> Any:
@@ -78,6 +83,11 @@ class Memory(Twin):
     def looked_at(self) -> set[str]:
         return {token for token, order in self.store.state.orders.items() if order.look is not None}
 
+    def patience(self, token: str) -> float:
+        look = self.store.state.orders[token].look
+        assert look is not None, "it waits for nothing"
+        return look - time.monotonic()
+
 
 class OnRedis(Twin):
     def __init__(self, url: str) -> None:
@@ -100,6 +110,10 @@ class OnRedis(Twin):
 
     def looked_at(self) -> set[str]:
         return {token.decode() for token in self.client.zrange(f"{PREFIX}ordering", 0, -1)}
+
+    def patience(self, token: str) -> float:
+        seconds, microseconds = self.client.time()
+        return float(self.client.zscore(f"{PREFIX}ordering", token)) / 1000 - seconds - microseconds / 1_000_000
 
     def end(self) -> None:
         self.client.close()

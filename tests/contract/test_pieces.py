@@ -14,10 +14,12 @@ from channelcelery.core.names import ReplyAddress
 from channelcelery.exceptions import LayerUnavailable
 from channelcelery.layers.layer import ChannelLayer
 from channelcelery.layers.memory import InMemoryChannelLayer
+from channelcelery.layers.memory_pieces import MemoryWorkerPieces
 from channelcelery.layers.pieces import GONE, MAX_PIECES, InterfacePieces
 from channelcelery.layers.redis import RedisChannelLayer
 from tests.contract.brokers import in_child, wait_for_child
 from tests.contract.reply_backends import PREFIX, config_of
+from tests.processes import wait_until
 
 ADDRESS = ReplyAddress("node", "http.token")
 TOKEN = ADDRESS.token
@@ -86,6 +88,23 @@ def later(work: Callable[[], Any]) -> threading.Thread:
     return timer
 
 
+def until_forgotten(layer: ChannelLayer) -> None:
+    """Wait until nothing is kept of the request, without taking any of it."""
+
+    def is_kept() -> bool:
+        if isinstance(layer.pieces, MemoryWorkerPieces):
+            found = layer.pieces._of(TOKEN)
+            return bool(found.body or found.credits)
+        clients = [redis.Redis.from_url(url) for url in layer.config.hosts]
+        try:
+            return any(client.exists(f"{PREFIX}body:{TOKEN}", f"{PREFIX}window:{TOKEN}") for client in clients)
+        finally:
+            for client in clients:
+                client.close()
+
+    wait_until(lambda: not is_kept(), timeout=20, what="the pieces to be forgotten", interval=0.02)
+
+
 class TestBody:
     def test_pieces_come_in_order_and_there_are_never_more_than_eight(self, layer: ChannelLayer) -> None:
         """Item 91. Given eight pieces: expect the ninth to be refused until one is taken."""
@@ -109,7 +128,7 @@ class TestBody:
         begun = time.monotonic()
         assert layer.pieces.take_body(ADDRESS, 0) is None
         assert layer.pieces.take_body(ADDRESS, 0.2) is None
-        assert 0.15 < time.monotonic() - begun < 5
+        assert time.monotonic() - begun >= 0.19
 
     def test_if_dropped_then_nothing_waits(self, layer: ChannelLayer) -> None:
         put(layer, b"a", b"b")
@@ -124,7 +143,7 @@ class TestBody:
     def test_what_nobody_takes_is_forgotten(self, make: Make) -> None:
         layer = make(expiry=0.2)
         put(layer, b"old")
-        time.sleep(0.4)
+        until_forgotten(layer)
         assert layer.pieces.take_body(ADDRESS, 0) is None
         assert put(layer, *[b"new"] * MAX_PIECES) == [True] * MAX_PIECES
 
@@ -160,7 +179,7 @@ class TestCredits:
     def test_credits_that_nobody_takes_are_forgotten(self, make: Make) -> None:
         layer = make(expiry=0.2)
         grant(layer, 5)
-        time.sleep(0.4)
+        until_forgotten(layer)
         assert layer.pieces.take_credits(ADDRESS, 0) == 0
         grant(layer, 1)
         assert layer.pieces.take_credits(ADDRESS, 0) == 1
