@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,7 +10,7 @@ from celery.bootsteps import CLOSE, TERMINATE, StartStopStep  # type: ignore[att
 from celery.signals import worker_shutdown
 from celery.worker.state import maybe_shutdown
 
-from channelcelery.core.backlog import Delivery, Job
+from channelcelery.core.backlog import Delivery, Job, Key
 from channelcelery.core.outcome import Outcome
 from channelcelery.layers import channel_layers
 from channelcelery.signals import Worker, worker_process_ready, worker_ready
@@ -63,6 +63,21 @@ class ChannelsStep(Worker, StartStopStep):
     def counts(self) -> Counter[str]:
         """What this worker ran and dropped, by name."""
         return self.handover.counts
+
+    @property
+    def queues(self) -> Mapping[str, Key]:
+        """The queues that this worker reads."""
+        return self._queues
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether it has a connection to the broker, and takes messages."""
+        return self._source is not None
+
+    @property
+    def slots(self) -> int:
+        """How many jobs the pool can run at the same time."""
+        return self._slots() if self._pool is not None else 0
 
     # the life of a connection
 

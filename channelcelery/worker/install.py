@@ -10,7 +10,11 @@ __all__ = ["install"]
 
 # by name: the interface process imports the project's Celery app too, and must not thereby import routing
 _WORKER_STEP = "channelcelery.worker.preflight:Preflight"
-_CONSUMER_STEPS = ("channelcelery.worker.bootstep:ChannelsStep", "channelcelery.worker.reliable_step:ReliableStep")
+_CONSUMER_STEPS = (
+    "channelcelery.worker.bootstep:ChannelsStep",
+    "channelcelery.worker.reliable_step:ReliableStep",
+    "channelcelery.worker.observe_step:ObserveStep",
+)
 
 
 def install(app: Celery) -> Celery:
@@ -33,6 +37,8 @@ def install(app: Celery) -> Celery:
     if not any("--only-channels" in option.opts for option in options):
         options.add(_option("--only-channels", "Run only channels that match this glob; may be repeated."))
         options.add(_option("--exclude-channels", "Don't run channels that match this glob; may be repeated."))
+        text = "Answer /live, /ready and /metrics at this port of 127.0.0.1, or at this address:port."
+        options.add(Option(["--metrics"], default="", metavar="[ADDRESS:]PORT", help=text))
     return app
 
 

@@ -1,6 +1,7 @@
 """The Celery task that a message of a reliable channel is."""
 
 import logging
+import time
 from typing import Any
 
 from celery import shared_task
@@ -10,6 +11,7 @@ from celery.worker.request import Request
 from channelcelery.broker.ledger import DELIVERY_COUNT
 from channelcelery.exceptions import InvalidEnvelope
 from channelcelery.reliable.parcel import TASK, Parcel
+from channelcelery.worker.reliable_counts import reliable_counts
 from channelcelery.worker.reliable_run import Buried, Finished, Postponed, Unsettled, run_parcel
 
 __all__ = ["ReliableRequest", "reliable"]
@@ -20,9 +22,29 @@ logger = logging.getLogger("django.channels.worker")
 class ReliableRequest(Request):  # type: ignore[misc,unused-ignore]
     """A request whose message leaves its queue only when its run said so: whatever else happens gives it back."""
 
+    _counted = False
+
     def reject(self, requeue: bool = False) -> None:
         """Give the message back; its runs are counted, so that this comes to an end."""
+        self._count("given_back")
         super().reject(requeue=True)
+
+    def acknowledge(self) -> None:
+        """Let go of the message: its run settled it, or a copy waits for the next run."""
+        self._count("settled")
+        super().acknowledge()
+
+    def on_retry(self, exc_info: Any) -> None:
+        """Take note that another run follows."""
+        self._count("again")
+        super().on_retry(exc_info)
+
+    def _count(self, ended: str) -> None:
+        # none that did not run, and each once
+        if self.time_start is not None and not self._counted:
+            self._counted = True
+            channel = next(iter((self.args or ())[1:2]), None)
+            reliable_counts.note(channel, ended, time.time() - self.time_start)
 
 
 # not typed: the stubs do not know all of Celery's options

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from channelcelery.broker.connection import broker_app
 from channelcelery.layers import DEFAULT_CHANNEL_LAYER
-from channelcelery.management.options import count, shared_layer
+from channelcelery.management.options import count, metrics, shared_layer
 from channelcelery.worker.install import install
 
 __all__ = ["Command"]
@@ -27,6 +27,7 @@ class Command(BaseCommand):
         add("--threads", type=count, default=1, help="threads; 1 (the default) means processes by --pool")
         add("--pool", default=None, help="prefork (the default), threads or solo")
         add("--concurrency", type=count, default=None, help="processes or threads of the pool")
+        add("--metrics", type=metrics, default="", metavar="[ADDRESS:]PORT", help="answer /live, /ready and /metrics")
 
     def handle(self, *args: Any, **options: Any) -> None:
         shared_layer(options["layer"], "runworker")
@@ -38,6 +39,8 @@ class Command(BaseCommand):
             argv.append(f"--concurrency={concurrency}")
         argv += [f"--only-channels={glob}" for glob in options["only_channels"]]
         argv += [f"--exclude-channels={glob}" for glob in options["exclude_channels"]]
+        if options["metrics"]:
+            argv.append(f"--metrics={options['metrics']}")
         try:
             install(broker_app()).worker_main(argv)
         except ClickException as error:  # what a worker says of wrong settings, routing or pools
