@@ -19,6 +19,8 @@ __all__ = ["LimitedHttpProtocol", "LimitedSocketProtocol"]
 
 #: Seconds for a client that was turned away to read why, and how many are given them.
 _LINGER, _LINGERING = 1.0, 500
+#: Bytes of a header beside its name and value: a colon, a space and the end of the line.
+_AROUND = 4
 #: Pieces of one message: each takes memory besides its bytes, of which it may have none.
 _MAX_PIECES = 4_096
 #: Bytes of pongs that wait for a client that does not read, and what one takes at most.
@@ -48,6 +50,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._let_in = False
         self._over = False  # it was answered without an application, and what else comes is nothing
         self._in_head = True
+        self._head_size = 0
         self._empty = 0  # bytes since the last read with content, or with an end or a beginning
         self._got_on = False  # whether the read under way had any of these
         self._head_timer: asyncio.TimerHandle | None = None
@@ -92,8 +95,11 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if not self._in_head or self._over:
             return
         super().on_header(name, value)
+        self._head_size += len(name) + len(value) + _AROUND
         if len(self.headers) > self.gate.config.header_count:
             self._refuse(431, "header_count", "a request had more headers than CONFIG['header_count']")
+        elif self._head_size > self.gate.config.header_size:
+            self._refuse_large_head()
 
     def on_headers_complete(self) -> None:
         """Stop waiting: what follows is uvicorn's, or a socket's."""
@@ -138,7 +144,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if self._empty <= self.gate.config.header_size or self.transport.is_closing():
             return
         if self._in_head:
-            self._refuse(431, "header_size", "a request's headers were larger than CONFIG['header_size']")
+            self._refuse_large_head()
         else:  # its response may have begun
             self.gate.faults.note("header_size", "a body had trailers larger than CONFIG['header_size']")
             self.transport.close()
@@ -161,13 +167,21 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if not getattr(protocol, "handshake_initiated", True):
             self._refuse(400, "request_invalid", "a request got 400: %s", "it is no WebSocket handshake")
 
+    def _refuse_large_head(self) -> None:
+        self._refuse(431, "header_size", "a request's headers were larger than CONFIG['header_size']")
+
     def _refuse(self, status: int, reason: str, text: str, *values: object) -> None:
         """Count and answer a request that no application sees, and end the connection."""
         self.gate.faults.note(reason, text, *values)
         self._over = True
-        # what came earlier may not be answered yet, and its answer would be taken for this one's
-        if self._served is None or self._served.response_complete:
+        served = self._served
+        begun = served is not None and served.response_started and not served.response_complete
+        # behind half of an answer, ours would be taken for the rest of it
+        if not begun and not self.pipeline:
             self.transport.write(_answer(status))
+        if served is not None and not served.response_complete:
+            served.disconnected = True
+            served.message_event.set()
         self.transport.close()
 
     def _turn_away(self, status: int) -> None:
@@ -184,6 +198,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def _await_head(self) -> None:
         self._stop_timer()
         self._in_head = self._got_on = True
+        self._head_size = 0
         self._head_timer = self.loop.call_later(self.gate.config.head_timeout, self._give_up)
 
     def _await_something(self) -> None:
@@ -221,6 +236,7 @@ class LimitedSocketProtocol(WebSocketsSansIOProtocol):
         self.gate: Gate | None = None
         self._pings: Rate | None = None
         self._pongs = 0
+        self._is_cut_off = False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Make room for another connection."""
@@ -239,16 +255,19 @@ class LimitedSocketProtocol(WebSocketsSansIOProtocol):
             self._pings = self._pings or Rate(self.gate.config.frame_rate)
             self._pongs += 0 if self.writable.is_set() else _PONG
             if self._pongs > _MAX_PONGS or not self._pings.admits(self.loop.time()):
-                self.gate.faults.note("ping_flood", "a socket was cut off: its client sends pings in a flood")
-                self.transport.abort()
-                return
-        super().handle_ping()
+                self._cut_off("ping_flood", "a socket was cut off: its client sends pings in a flood")
+        if not self._is_cut_off:
+            super().handle_ping()
 
     def handle_cont(self, event: Any) -> None:
         """Take a piece of a message."""
         if len(self.frames) >= _MAX_PIECES:
-            if self.gate is not None:
-                self.gate.faults.note("pieces", "a socket was cut off: its message came in too many pieces")
-            self.transport.abort()
-            return
-        super().handle_cont(event)
+            self._cut_off("pieces", "a socket was cut off: its message came in too many pieces")
+        if not self._is_cut_off:
+            super().handle_cont(event)
+
+    def _cut_off(self, reason: str, text: str) -> None:
+        if not self._is_cut_off and self.gate is not None:
+            self.gate.faults.note(reason, text)
+        self._is_cut_off = True
+        self.transport.abort()

@@ -63,6 +63,8 @@ def head_fault(headers: Iterable[tuple[bytes, bytes]], version: str) -> str | No
             if known in seen:
                 return f"it has several {known.decode()} headers"
             seen.add(known)
+            if known == b"transfer-encoding" and value.strip().lower() != b"chunked":
+                return "it has a transfer encoding that is not chunked"
     if b"content-length" in seen and b"transfer-encoding" in seen:
         return "it says its length in two ways"
     if version == "1.1" and b"host" not in seen:

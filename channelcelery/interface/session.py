@@ -247,7 +247,8 @@ class Session:
         if self._used:
             self._used, self._used_at = False, time.monotonic()
         elif self.state is State.OPEN and time.monotonic() - self._used_at >= self._around.config.idle_timeout:
-            self._around.faults.note("idle_timeout", "a socket of %.200a was idle for CONFIG['idle_timeout']", self.path)
+            text = "a socket of %.200a was idle for CONFIG['idle_timeout']"
+            self._around.faults.note("idle_timeout", text, self.path)
             self.close(_GOING_AWAY)
 
     def _finish(self) -> None:
