@@ -42,6 +42,7 @@ class TestInstall:
         assert app.steps["consumer"] == {
             "channelcelery.worker.bootstep:ChannelsStep",
             "channelcelery.worker.reliable_step:ReliableStep",
+            "channelcelery.worker.observe_step:ObserveStep",
         }
         assert broker_app() is app
         assert broker_url() == "memory://project"
@@ -53,14 +54,14 @@ class TestInstall:
         for _ in range(2):
             install(app)
         assert len(app.steps["worker"]) == 2
-        assert len(app.steps["consumer"]) == 2
+        assert len(app.steps["consumer"]) == 3
         names = sorted(name for option in app.user_options["worker"] for name in option.opts)
-        assert names == ["--exclude-channels", "--only-channels"]
+        assert names == ["--exclude-channels", "--metrics", "--only-channels"]
 
     def test_given_two_apps_expect_each_installed_and_the_last_one_s_broker(self) -> None:
         first, second = (install(Celery(name, broker=f"memory://{name}")) for name in ("first", "second"))
         assert first.steps["consumer"] == second.steps["consumer"]
-        assert len(first.user_options["worker"]) == len(second.user_options["worker"]) == 2
+        assert len(first.user_options["worker"]) == len(second.user_options["worker"]) == 3
         assert broker_url() == "memory://second"
 
     def test_expect_its_workers_to_know_the_task_that_sends(self) -> None:
@@ -72,7 +73,7 @@ class TestInstall:
     def test_the_options_may_be_repeated(self) -> None:
         app = install(Celery("project", broker="memory://"))
         for option in app.user_options["worker"]:
-            assert option.multiple
+            assert option.multiple or "--metrics" in option.opts
 
 
 @pytest.fixture
