@@ -6,11 +6,12 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
 
+from tests.postgres import postgres_server
 from tests.servers import RabbitServer, RedisServer, find_program, rabbitmq_server, redis_server
 
 if TYPE_CHECKING:
@@ -46,6 +47,13 @@ def rabbit_shared() -> Iterator[RabbitServer]:
     """One RabbitMQ node for all tests that leave it running; never stop it."""
     with rabbitmq_server() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[dict[str, Any]]:
+    """One PostgreSQL server for all tests, as DATABASES says it; the database that it names does not exist yet."""
+    with postgres_server() as database:
+        yield database
 
 
 @pytest.fixture

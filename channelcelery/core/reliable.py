@@ -3,10 +3,23 @@
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 
-__all__ = ["Again", "Dead", "Done", "Ended", "Reason", "Reliable", "after_run", "before_run", "count_redelivery"]
+__all__ = [
+    "Again",
+    "Dead",
+    "Done",
+    "Ended",
+    "Reason",
+    "Reliable",
+    "after_run",
+    "before_run",
+    "count_redelivery",
+    "wait_for_end",
+]
 
 #: More runs, or seconds, than this are a slip.
 _MOST = 10**6
+#: Seconds between two publications of a message from the outbox at most.
+_LONGEST_WAIT = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +32,12 @@ class Reliable:
             is waited.
         max_backoff: seconds between two runs at most.
         time_limit: seconds that one run may take, or None; prefork can enforce it, other pools cannot.
+        outbox: a message is written to the sender's database, in its transaction, and stays there until it is done.
+        idempotent: a run and the mark that its message is done are one transaction, so that no further run has effects
+            in that database.
 
     Raises:
-        TypeError: a value is no number.
+        TypeError: a value is no number, or not True or False.
         ValueError: a number is out of its range.
     """
 
@@ -29,6 +45,8 @@ class Reliable:
     backoff: float = 1.0
     max_backoff: float = 600.0
     time_limit: float | None = None
+    outbox: bool = False
+    idempotent: bool = False
 
     def __post_init__(self) -> None:
         if type(self.max_attempts) is not int:
@@ -39,6 +57,9 @@ class Reliable:
         _check_seconds("max_backoff", self.max_backoff, least=0)
         if self.time_limit is not None:
             _check_seconds("time_limit", self.time_limit, least=0.1)
+        for name in ("outbox", "idempotent"):
+            if type(value := getattr(self, name)) is not bool:
+                raise TypeError(f"Reliable({name}={value!r:.100}): write True or False")
 
 
 def _check_seconds(name: str, value: object, least: float) -> None:
@@ -144,3 +165,17 @@ def after_run(policy: Reliable, attempt: int, ended: Ended, after: float | None 
     if attempt >= policy.max_attempts:
         return Dead(_REASONS[ended])
     return Again(attempt + 1, after)
+
+
+def wait_for_end(policy: Reliable, seconds: float, published: int) -> float:
+    """Return the seconds after which a message that was published from the outbox, and has not ended, is so again.
+
+    They double each time: what merely waits in a long queue must not make it much longer.
+
+    Args:
+        policy: the channel's; no run of it is to be taken for lost.
+        seconds: CONFIG["outbox_wait"].
+        published: how often it was published for its present attempt, the last time included; from 1.
+    """
+    least = max(seconds, 2 * (policy.time_limit or 0))
+    return max(least, min(least * 2.0 ** min(published - 1, 32), _LONGEST_WAIT))

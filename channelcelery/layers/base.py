@@ -57,9 +57,10 @@ class ReliablePublisher(Protocol):
     """Takes messages for reliable channels; safe to share between threads, and usable again after a fork."""
 
     def send(self, send: ReliableSend) -> None:
-        """Hand a message to the broker, and return when it keeps it.
+        """Hand a message to the broker, or to the outbox, and return when it is kept.
 
         Raises:
+            DatabaseError, InterfaceError: it is for the outbox, and the database did not take it.
             ChannelFull: the channel is at capacity.
             BrokerUnavailable: the broker did not confirm it in time; it may have it all the same.
         """

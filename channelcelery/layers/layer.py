@@ -118,6 +118,11 @@ class ChannelLayer(ClassicApi):
             return True
         return channel in reliable_channels_of(self.alias)
 
+    def has_outbox(self, channel: str) -> bool:
+        """Tell whether messages for a reliable channel are written to the sender's database first."""
+        policy = reliable_channels_of(self.alias).get(channel)
+        return self.config.outbox or (policy is not None and policy.outbox)
+
     def prepare(self, channel: str, content: object) -> ChannelSend | ReliableSend | ReplySend | BodySend:
         """Check and encode a message for a channel, without sending it.
 
@@ -132,7 +137,7 @@ class ChannelLayer(ClassicApi):
         """
         packed = encode_content(content, self.config.message_size)
         if self.is_reliable(channel):
-            return ReliableSend(channel, uuid4().hex, packed)
+            return ReliableSend(channel, uuid4().hex, packed, outbox=self.has_outbox(channel))
         if not is_reply_channel(channel):
             return ChannelSend(channel, encode_item(packed, self._deadline()))
         if is_body_channel(channel):
@@ -161,7 +166,7 @@ class ChannelLayer(ClassicApi):
             reply_address(channel)
         if self.is_reliable(channel):
             packed = encode_content(content, self.config.message_size)
-            return ReliableSend(channel, uuid4().hex, packed, milliseconds)
+            return ReliableSend(channel, uuid4().hex, packed, milliseconds, outbox=self.has_outbox(channel))
         return DelayedSend(channel, encode_content(content, self.config.message_size), milliseconds)
 
     def _deadline(self) -> int:

@@ -1,4 +1,4 @@
-"""Dead letters in Django's admin: look at them, replay them, drop them."""
+"""Dead letters in Django's admin: look at them, replay them, drop them; and the outbox, to look at."""
 
 from pprint import pformat
 from typing import Any
@@ -6,10 +6,10 @@ from typing import Any
 from django.contrib import admin, messages
 from django.http import HttpRequest
 
-from channelcelery.reliable.models import DeadLetter
+from channelcelery.reliable.models import DeadLetter, OutboxRow
 from channelcelery.reliable.replay import replay_all
 
-__all__ = ["DeadLetterAdmin"]
+__all__ = ["DeadLetterAdmin", "OutboxAdmin"]
 
 #: Characters of a message that the page shows.
 _SHOWN = 20_000
@@ -45,8 +45,7 @@ class DeadLetterAdmin(admin.ModelAdmin):  # type: ignore[type-arg,unused-ignore]
     @admin.display(description="message")
     def message(self, letter: DeadLetter) -> str:
         """Show the message's content."""
-        content = letter.decoded()
-        return "(it cannot be read)" if content is None else pformat(content)[:_SHOWN]
+        return _shown(letter.decoded())
 
     @admin.action(description="Replay the selected dead letters", permissions=["change"])
     def replay(self, request: HttpRequest, letters: Any) -> None:
@@ -56,3 +55,30 @@ class DeadLetterAdmin(admin.ModelAdmin):  # type: ignore[type-arg,unused-ignore]
         self.message_user(request, f"{len(results) - len(failed)} messages were sent again.", messages.SUCCESS)
         for letter, error in failed[:5]:
             self.message_user(request, f"{letter} was not: {error}", messages.ERROR)
+
+
+_ROW_FIELDS: Any = ("message_id", "alias", "channel", "attempt", "published", "sent_at", "due_at", "message")
+
+
+@admin.register(OutboxRow)
+class OutboxAdmin(admin.ModelAdmin):  # type: ignore[type-arg,unused-ignore]
+    """Nothing can be changed; to delete is to forget the message."""
+
+    list_display = ["message_id", "channel", "attempt", "published", "sent_at", "due_at"]
+    list_filter = ["channel", "alias"]
+    search_fields = ["message_id", "channel"]
+    fields = _ROW_FIELDS
+    readonly_fields = _ROW_FIELDS
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Refuse: messages are sent."""
+        return False
+
+    @admin.display(description="message")
+    def message(self, row: OutboxRow) -> str:
+        """Show the message's content."""
+        return _shown(row.decoded())
+
+
+def _shown(content: dict[str, Any] | None) -> str:
+    return "(it cannot be read)" if content is None else pformat(content)[:_SHOWN]

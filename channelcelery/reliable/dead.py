@@ -4,15 +4,16 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from django.apps import apps
-from django.db import DatabaseError, InterfaceError
+from django.db import DatabaseError, InterfaceError, connections, router, transaction
 from kombu.utils.json import loads
 
 from channelcelery.core.reliable import Reason
 from channelcelery.exceptions import InvalidEnvelope
+from channelcelery.reliable.moments import moment
+from channelcelery.reliable.outbox import forget
 from channelcelery.reliable.parcel import Parcel
 
 __all__ = ["APP", "Death", "dead_letters", "drain", "keep", "record"]
@@ -84,14 +85,25 @@ def dead_letters() -> Any:
 
 
 def record(death: Death) -> None:
-    """Write a dead letter; a message that is there already is written anew.
+    """Write a dead letter; a message that is there already is written anew. It leaves its outbox.
 
     Raises:
         DatabaseError, InterfaceError: the database did not take it.
         LookupError: "channelcelery.reliable" is not installed.
     """
+    using = router.db_for_write(dead_letters())
+    # in one transaction where both are in one database, else in this order
+    with transaction.atomic(using=using):
+        _write(death, using)
+        if death.parcel.outbox == using:
+            forget(death.parcel)
+    if death.parcel.outbox in set(connections) - {using}:
+        forget(death.parcel)
+
+
+def _write(death: Death, using: str) -> None:
     parcel = death.parcel
-    dead_letters().objects.update_or_create(
+    dead_letters().objects.using(using).update_or_create(
         message_id=parcel.id,
         defaults={
             "alias": parcel.alias,
@@ -101,8 +113,8 @@ def record(death: Death) -> None:
             "detail": death.detail[:_DETAIL],
             "traceback": death.traceback[-_TRACEBACK:],
             "attempts": parcel.attempt,
-            "sent_at": _moment(parcel.sent) if parcel.sent else None,
-            "died_at": _moment(death.at or time.time()),
+            "sent_at": moment(parcel.sent) if parcel.sent else None,
+            "died_at": moment(death.at or time.time()),
         },
     )
 
@@ -150,7 +162,3 @@ def _take(message: Any) -> None:
         record(Death.read(message.headers or {}, message.body))
     except (InvalidEnvelope, ValueError, TypeError) as error:
         logger.error("a dead message that no sender of ours wrote is dropped: %s", error)
-
-
-def _moment(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)

@@ -18,6 +18,8 @@ TASK = "channelcelery.reliable"
 ALIAS = "channelcelery_alias"
 _ATTEMPT = "channelcelery_attempt"
 _SENT = "channelcelery_sent"
+_OUTBOX = "channelcelery_outbox"
+_COPY = "channelcelery_copy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,8 @@ class Parcel:
         content: its content, encoded (`core.envelope.encode_content`).
         attempt: the number of the run that this copy is for, if it is delivered once.
         sent: when it was first sent, in seconds since the epoch.
+        outbox: the database whose outbox has it, an alias of DATABASES; "" if none has.
+        copy: how often the outbox published it for this attempt before.
     """
 
     id: str
@@ -39,6 +43,8 @@ class Parcel:
     content: bytes
     attempt: int = 1
     sent: float = 0.0
+    outbox: str = ""
+    copy: int = 0
 
     def task(self) -> Any:
         """Return the task's message, as Celery publishes it."""
@@ -50,6 +56,8 @@ class Parcel:
             self.id, TASK, args=[self.alias, self.channel, text], argsrepr=shown, kwargsrepr="{}", ignore_result=True
         )
         message.headers.update({_ATTEMPT: self.attempt, _SENT: self.sent or time.time()})
+        if self.outbox:
+            message.headers.update({_OUTBOX: self.outbox, _COPY: self.copy})
         return message
 
     def again(self, attempt: int) -> "Parcel":
@@ -71,7 +79,9 @@ class Parcel:
             case str(name), [str(alias), str(channel), str(text)], int(attempt), (int() | float()) as sent:
                 if attempt >= 1:
                     alias = str(headers.get(ALIAS) or alias)
-                    return cls(name, alias, channel, _unpacked(text), attempt, float(sent))
+                    outbox, copy = str(headers.get(_OUTBOX) or ""), headers.get(_COPY)
+                    copy = copy if isinstance(copy, int) else 0
+                    return cls(name, alias, channel, _unpacked(text), attempt, float(sent), outbox, copy)
         raise InvalidEnvelope("a task that is no message of a reliable channel")
 
 

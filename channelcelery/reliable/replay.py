@@ -1,13 +1,17 @@
 """Looking through dead letters, and sending them again."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
+from django.db import transaction
+
 from channelcelery.exceptions import ChannelCeleryError
 from channelcelery.layers import channel_layers
 from channelcelery.layers.base import ReliablePublisher
+from channelcelery.reliable import outbox
 from channelcelery.reliable.dead import dead_letters
 from channelcelery.reliable.parcel import Parcel
 from channelcelery.reliable.sending import ReliableSender
@@ -53,7 +57,7 @@ def choose(
 
 
 def replay(letter: Any) -> None:
-    """Send a dead letter's message again, as new, and forget the letter once the broker keeps the message.
+    """Send a dead letter's message again, as new, and forget the letter once the broker or the outbox keeps it.
 
     Whatever goes wrong the letter stays, unless the message is there: it may then be handled twice.
 
@@ -63,15 +67,25 @@ def replay(letter: Any) -> None:
     Raises:
         KeyError: its layer is gone from CHANNEL_LAYERS.
         LayerUnavailable: Redis did not answer.
+        DatabaseError, InterfaceError: the database did not take it.
         BrokerUnavailable: the broker did not confirm the message; it may have it all the same.
     """
     layer = channel_layers[letter.alias]
     sent = letter.sent_at.timestamp() if letter.sent_at else 0.0
     layer.attempts.forget(letter.message_id)
     parcel = Parcel(letter.message_id, letter.alias, letter.channel, bytes(letter.content), sent=sent)
-    _sender(layer.reliable).send_again(parcel)
     # it may have died again meanwhile: that letter is a new one
-    dead_letters().objects.filter(pk=letter.pk, died_at=letter.died_at).delete()
+    this = dead_letters().objects.filter(pk=letter.pk, died_at=letter.died_at)
+    if not layer.has_outbox(letter.channel):
+        _sender(layer.reliable).send_again(parcel)
+        this.delete()
+        return
+    using = outbox.database()
+    with transaction.atomic(using=using):
+        # one that is there already, as after a replay that was cut off between two databases, is as good
+        outbox.forget(parcel := replace(parcel, outbox=using))
+        _sender(layer.reliable).put_in_outbox(parcel)
+        this.delete()
 
 
 def replay_all(letters: Any) -> Iterator[tuple[Any, Exception | None]]:

@@ -5,13 +5,13 @@ import time
 from asyncio import CancelledError
 from collections import Counter
 from collections.abc import Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from inspect import iscoroutine
 from typing import Any
 
 from asgiref.sync import async_to_sync
-from django.db import close_old_connections
+from django.db import DatabaseError, InterfaceError, close_old_connections
 
 from channelcelery.channel import CollectedSends, collect_sends
 from channelcelery.consumers import consumer_name
@@ -55,6 +55,8 @@ class Received:
         expired: its deadline is over, so that it may not run.
         copy: it was parked, and may have had its turn meanwhile.
         reliable: its channel is, so that its end is the caller's to handle, and nothing leaves unless it returned.
+        outbox: the database in whose transaction it runs, so that what it sends to reliable channels goes to the outbox
+            there; None has it sent to the broker.
     """
 
     message: Message
@@ -65,6 +67,7 @@ class Received:
     expired: bool = False
     copy: bool = False
     reliable: bool = False
+    outbox: str | None = None
 
 
 @dataclass(slots=True)
@@ -160,7 +163,7 @@ def _consume(
     logger.debug("%s -> %s", channel, name)
     ended, error = _call(received, name)
     counts["ran"] += 1
-    if ended is _Ended.RETURNED and (error := _send_reliable(collected, name, counts)) is not None:
+    if ended is _Ended.RETURNED and (error := _send_reliable(collected, received, name, counts)) is not None:
         ended = _Ended.RAISED
     if received.reliable:
         if error is not None:
@@ -179,16 +182,17 @@ def _consume(
     return False, error
 
 
-def _send_reliable(collected: CollectedSends, name: str, counts: Counter[str]) -> Exception | None:
+def _send_reliable(collected: CollectedSends, received: Received, name: str, counts: Counter[str]) -> Exception | None:
     """Send what goes to reliable channels before all else, and nothing at all if the broker does not keep it."""
     reliable = [(layer, send) for layer, send in collected.sends if isinstance(send, ReliableSend)]
     try:
         for layer, send in reliable:
-            if full := layer.flush_sends([send]):
+            kept = send if received.outbox is None else replace(send, outbox=True, using=received.outbox)
+            if full := layer.flush_sends([kept]):
                 raise ChannelFull(full)
             collected.sends.remove((layer, send))
             counts["sent_reliable"] += 1
-    except (BrokerUnavailable, ChannelFull) as error:
+    except (BrokerUnavailable, ChannelFull, DatabaseError, InterfaceError) as error:
         logger.exception("what %s sent to reliable channels did not leave, so that it failed", name)
         collected.sends.clear()
         collected.answered.clear()

@@ -5,6 +5,8 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 
+from django.db import DatabaseError, InterfaceError
+
 from channelcelery.core.bursts import Bursts
 from channelcelery.core.sends import ChannelSend, ReliableSend, Send
 from channelcelery.exceptions import BrokerUnavailable, LayerUnavailable
@@ -85,7 +87,7 @@ def _flush_reliable(layer: ChannelLayer, sends: Sequence[ReliableSend], dropped:
         try:
             full = layer.flush_sends([send])
             error = f"{', '.join(full)}: at capacity"
-        except BrokerUnavailable as failure:
+        except (BrokerUnavailable, DatabaseError, InterfaceError) as failure:
             full, error = (send.channel,), str(failure)
         if full:
             dropped["reliable_unsent"] += 1

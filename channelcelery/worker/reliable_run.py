@@ -4,13 +4,11 @@ import logging
 import time
 import traceback
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from celery.exceptions import SoftTimeLimitExceeded
 from django.db import close_old_connections
 
-from channelcelery.core.bursts import Bursts
 from channelcelery.core.envelope import decode_content
 from channelcelery.core.reliable import Again, Dead, Done, Ended, Reason, Reliable, after_run, before_run
 from channelcelery.exceptions import (
@@ -29,14 +27,15 @@ from channelcelery.reliable.dead import Death
 from channelcelery.reliable.parcel import Parcel
 from channelcelery.reliable.sending import ReliableSender, wait_before
 from channelcelery.routing import get_router
-from channelcelery.worker.consume import Received, run_received
+from channelcelery.worker.consume import Received, Run, run_received
 from channelcelery.worker.flush import flush
+from channelcelery.worker.reliable_rows import leave_outbox, row_due, run_again_from_outbox, run_once, was_done
+from channelcelery.worker.renewals import renewing
 
-__all__ = ["Buried", "Finished", "Postponed", "Unsettled", "drain_dead", "run_parcel", "sender_of"]
+__all__ = ["Buried", "Finished", "Postponed", "Unsettled", "run_parcel", "sender_of"]
 
 logger = logging.getLogger("django.channels.worker")
 
-_bursts = Bursts()
 #: Counts of a flush that say that what a consumer sent did not leave.
 _FAILED = ("broker_unavailable", "channel_full", "layer_unavailable", "reliable_unsent")
 #: Seconds until a message runs whose run could not be counted.
@@ -50,7 +49,7 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Postponed:
-    """A copy for another run is at the broker.
+    """A copy for another run is at the broker, or will be published from the outbox.
 
     Args:
         attempt: the number of that run.
@@ -103,6 +102,18 @@ def run_parcel(parcel: Parcel, redelivered: bool) -> Finished | Postponed | Buri
     """
     layer = channel_layers[parcel.alias]
     policy = get_router(parcel.alias).reliable.get(parcel.channel, Reliable())
+    close_old_connections()
+    if not parcel.outbox:
+        return _count_and_run(layer, parcel, policy, redelivered)
+    if (due := row_due(parcel)) is None:  # another copy was faster
+        return Finished()
+    with renewing(parcel, due):
+        return _count_and_run(layer, parcel, policy, redelivered)
+
+
+def _count_and_run(
+    layer: ChannelLayer, parcel: Parcel, policy: Reliable, redelivered: bool
+) -> Finished | Postponed | Buried | Unsettled:
     if redelivered:
         try:
             parcel = parcel.again(layer.attempts.count(parcel.id, parcel.attempt))
@@ -112,19 +123,28 @@ def run_parcel(parcel: Parcel, redelivered: bool) -> Finished | Postponed | Buri
                 layer, parcel, policy, Again(parcel.attempt + 1, _UNCOUNTED), f"it cannot be counted: {error}"
             )
     if (dead := before_run(policy, parcel.attempt)) is not None:
+        if policy.idempotent and was_done(parcel):
+            return _finish(parcel)
         detail = f"its {policy.max_attempts} runs ended with their processes, or were cut off"
         return _bury(layer, replace(parcel, attempt=policy.max_attempts), dead, _End(Ended.RAISED, detail))
     found = _received(layer, parcel, redelivered)
     if isinstance(found, Reason):
         return _bury(layer, parcel, Dead(found), _End(Ended.REJECTED, _DETAILS[found]))
-    end = _run(found)
+    run = run_once(found, parcel) if policy.idempotent else run_received(found, Counter())
+    end = _end_of(run, policy)
     match after_run(policy, parcel.attempt, end.ended, end.after):
         case Done():
-            return Finished()
+            return _finish(parcel)
         case Again() as again:
             return _postpone(layer, parcel, policy, again, end.detail)
         case Dead() as dead:
             return _bury(layer, parcel, dead, end)
+
+
+def _finish(parcel: Parcel) -> Finished:
+    if parcel.outbox:
+        leave_outbox(parcel)
+    return Finished()
 
 
 _DETAILS = {
@@ -136,18 +156,26 @@ _DETAILS = {
 def _received(layer: ChannelLayer, parcel: Parcel, redelivered: bool) -> Received | Reason:
     try:
         content = decode_content(parcel.content)
-        message = Message(content, parcel.channel, layer, id=parcel.id, attempt=parcel.attempt, redelivered=redelivered)
+        message = Message(
+            content,
+            parcel.channel,
+            layer,
+            id=parcel.id,
+            attempt=parcel.attempt,
+            redelivered=redelivered or parcel.copy > 0,
+        )
     except (InvalidEnvelope, InvalidName):
         return Reason.UNREADABLE
     match = get_router(layer.alias).match(message)
     return Reason.UNROUTED if match is None else Received(message, *match, reliable=True)
 
 
-def _run(received: Received) -> _End:
-    run = run_received(received, Counter())
+def _end_of(run: Run, policy: Reliable) -> _End:
+    """Send what a consumer sent that returned, and say how its run ended."""
     if run.error is None:
         dropped = flush(run.sends)
-        lost = {reason: dropped[reason] for reason in _FAILED if dropped[reason]}
+        # what an idempotent one did is committed: another run would send nothing either
+        lost = {} if policy.idempotent else {reason: dropped[reason] for reason in _FAILED if dropped[reason]}
         return _End(Ended.UNSENT, f"what it sent could not leave: {lost}") if lost else _End(Ended.RETURNED)
     detail = f"{type(run.error).__name__}: {run.error}"
     text = "".join(traceback.format_exception(run.error))
@@ -165,6 +193,8 @@ def _run(received: Received) -> _End:
 
 def _postpone(layer: ChannelLayer, parcel: Parcel, policy: Reliable, again: Again, why: str) -> Postponed | Unsettled:
     seconds = wait_before(policy, again)
+    if parcel.outbox and run_again_from_outbox(parcel, again.attempt, seconds):
+        return Postponed(again.attempt, seconds, why)
     try:
         sender_of(layer).send_again(parcel.again(again.attempt), seconds)
     except BrokerUnavailable as error:
@@ -190,21 +220,3 @@ def _bury(layer: ChannelLayer, parcel: Parcel, dead: Dead, end: _End) -> Buried 
     except LayerUnavailable as error:  # it ends by itself
         logger.warning("the count of a dead message's runs stays: %s", error)
     return Buried(dead.reason)
-
-
-def drain_dead(aliases: Sequence[str]) -> None:
-    """Write what lies in the broker's queues of dead messages; a job of the pool, which never raises.
-
-    Args:
-        aliases: the layers whose queues these are.
-    """
-    for alias in aliases:
-        close_old_connections()
-        try:
-            if number := sender_of(channel_layers[alias]).drain_dead():
-                logger.error("%d messages that were dead at the broker are dead letters now", number)
-        except Exception as error:  # the database or the broker is away; there is a next time
-            if (silent := _bursts.hit("drain", time.monotonic())) is not None:
-                logger.warning("dead messages stay at the broker (%d times before, unlogged): %s", silent, error)
-        finally:
-            close_old_connections()

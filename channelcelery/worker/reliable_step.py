@@ -18,16 +18,14 @@ from channelcelery.layers import channel_layers
 from channelcelery.reliable.parcel import ALIAS, TASK
 from channelcelery.routing import get_router
 from channelcelery.worker.reliable_channels import label_of, reliable_channels
-from channelcelery.worker.reliable_run import drain_dead
+from channelcelery.worker.reliable_errands import Errands
 
-__all__ = ["DRAIN_EVERY", "GRACE", "ReliableStep"]
+__all__ = ["GRACE", "ReliableStep"]
 
 logger = logging.getLogger("django.channels.worker")
 
 #: Seconds between a run's time limit, which it may handle, and the end of its process.
 GRACE = 5.0
-#: Seconds between two looks for messages that are dead for the broker, or that the database did not take.
-DRAIN_EVERY = 5.0
 
 
 class ReliableStep(StartStopStep):
@@ -44,7 +42,7 @@ class ReliableStep(StartStopStep):
     ) -> None:
         self._channels = reliable_channels(only_channels, exclude_channels)
         self._consumer: Consumer | None = None
-        self._timer: Any = None
+        self._errands: Errands | None = None
         self._written: dict[str, dict[str, Any]] = {}
         super().__init__(consumer, **kwargs)
 
@@ -77,8 +75,7 @@ class ReliableStep(StartStopStep):
             on_message=partial(self._received, consumer.create_task_handler()),
         )
         self._consumer.consume()
-        drain = partial(consumer.pool.apply_async, drain_dead, (sorted({alias for alias, _ in self._channels}),))
-        self._timer = consumer.timer.call_repeatedly(DRAIN_EVERY, drain)
+        self._errands = Errands(consumer.timer, consumer.pool, sorted({alias for alias, _ in self._channels}))
         logger.info("running %d reliable channels: %s", len(queues), ", ".join(sorted(c for _, c in self._channels)))
 
     def _received(self, handle: Callable[[Any], None], message: Any) -> None:
@@ -94,9 +91,9 @@ class ReliableStep(StartStopStep):
 
     def stop(self, consumer: Any) -> None:
         """Take nothing more; what runs may still be acknowledged."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self._errands is not None:
+            self._errands.stop()
+            self._errands = None
         if self._consumer is not None:
             ignore_errors(consumer, self._consumer.cancel)
 

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ import redis
 from channelcelery.test.live_main import Orders
 from channelcelery.test.live_process import LiveProcess
 from tests.conftest import CHROMIUM_ARGUMENTS
-from tests.postgres import postgres_server
 from tests.processes import Process, wait_until
 from tests.servers import RabbitServer
 
@@ -101,12 +99,6 @@ def sqlite(tmp_path: Path) -> dict[str, Any]:
         "NAME": str(tmp_path / "db.sqlite3"),
         "TEST": {"NAME": str(tmp_path / "test.sqlite3")},
     }
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[dict[str, Any]]:
-    with postgres_server() as database:
-        yield database
 
 
 @pytest.fixture

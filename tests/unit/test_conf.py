@@ -104,7 +104,9 @@ class TestWhatIsRight:
 
 
 NUMBERS = [
-    field.name for field in fields(LayerConfig) if isinstance(field.default, int | float) and field.default is not True
+    field.name
+    for field in fields(LayerConfig)
+    if isinstance(field.default, int | float) and not isinstance(field.default, bool)
 ]
 WHOLE = [name for name in NUMBERS if isinstance(LayerConfig.__dataclass_fields__[name].default, int)]
 
@@ -113,7 +115,7 @@ WRONG_CONFIGS: list[tuple[str, Any, str]] = [
     *[(key, float("inf"), "write a number") for key in NUMBERS],
     *[(key, 1e300, "write a number") for key in NUMBERS],
     *[(key, 1.5, "write a whole number") for key in WHOLE],
-    *[("implicit_accept", value, "True or False") for value in (0, 1, None, "yes")],
+    *[(key, value, "True or False") for key in ("implicit_accept", "outbox") for value in (0, 1, None, "yes")],
     *[("http", value, "'worker', 'inline' or 'off'") for value in ("on", None, True, ["inline"], {})],
     *[("prefix", value, "1 to 40 letters") for value in ("", "a" * 41, "a b", "a\n", "é", None, 5, b"a")],
     *[
