@@ -9,7 +9,7 @@ from channelcelery.broker.safe_app import make_safe
 __all__ = ["install"]
 
 # by name: the interface process imports the project's Celery app too, and must not thereby import routing
-_WORKER_STEP = "channelcelery.worker.preflight:Preflight"
+_WORKER_STEPS = ("channelcelery.worker.preflight:Preflight", "channelcelery.worker.reliable_stop:Acceptance")
 _CONSUMER_STEPS = (
     "channelcelery.worker.bootstep:ChannelsStep",
     "channelcelery.worker.reliable_step:ReliableStep",
@@ -31,7 +31,7 @@ def install(app: Celery) -> Celery:
     """
     use_app(make_safe(app))
     app.autodiscover_tasks(["channelcelery"])
-    app.steps["worker"].add(_WORKER_STEP)
+    app.steps["worker"].update(_WORKER_STEPS)
     app.steps["consumer"].update(_CONSUMER_STEPS)
     options = app.user_options["worker"]
     if not any("--only-channels" in option.opts for option in options):

@@ -163,3 +163,27 @@ def test_if_workers_are_restarted_expect_each_message_once(setup: ReliableSetup)
     with setup.worker("prefork", concurrency=2):
         setup.wait_for("end", 300)
     assert set(setup.counted("start").values()) == {1}
+
+
+def test_if_a_worker_ends_with_work_just_given_to_a_process_expect_it_run_once(setup: ReliableSetup) -> None:
+    """Given a message and a task that processes have been given and not begun / If the worker ends / Expect one run."""
+    with setup.worker("prefork", concurrency=2) as worker:
+        processes = [int(pid) for pid in Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()]
+        for pid in processes:
+            os.kill(pid, signal.SIGSTOP)
+        setup.send_reliably(*numbers(1))
+        setup.python("from tests.project_reliable.celery import nap; nap.delay('end task')")
+        worker.wait_for_output(r"received[^~]*received", timeout=30)
+        time.sleep(0.3)  # until they lie in the pipes, which nothing tells
+        worker.terminate()
+        worker.wait_for_output("Warm shutdown", timeout=30)
+        time.sleep(0.3)
+        for pid in processes:
+            os.kill(pid, signal.SIGCONT)
+        # one that waits for a process whose result nobody reads takes 30 s
+        assert worker.wait(25) == 0
+    with setup.worker("prefork", concurrency=1):
+        setup.send_reliably(("orders", {"number": 7}))
+        wait_until(lambda: setup.counted("end")["7"] == 1, timeout=30, what="a message that came later")
+    assert setup.counted("start") == {"0": 1, "7": 1}
+    assert setup.counted("end")["task"] == 1

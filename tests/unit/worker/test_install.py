@@ -38,7 +38,10 @@ class TestInstall:
     def test_expect_the_app_itself_with_its_steps_and_its_broker_used(self) -> None:
         app = Celery("project", broker="memory://project")
         assert install(app) is app
-        assert app.steps["worker"] == {"channelcelery.worker.preflight:Preflight"}
+        assert app.steps["worker"] == {
+            "channelcelery.worker.preflight:Preflight",
+            "channelcelery.worker.reliable_stop:Acceptance",
+        }
         assert app.steps["consumer"] == {
             "channelcelery.worker.bootstep:ChannelsStep",
             "channelcelery.worker.reliable_step:ReliableStep",
@@ -53,7 +56,7 @@ class TestInstall:
         app.steps["worker"].add("project.steps:Own")
         for _ in range(2):
             install(app)
-        assert len(app.steps["worker"]) == 2
+        assert len(app.steps["worker"]) == 3
         assert len(app.steps["consumer"]) == 3
         names = sorted(name for option in app.user_options["worker"] for name in option.opts)
         assert names == ["--exclude-channels", "--metrics", "--only-channels"]
