@@ -212,7 +212,10 @@ def _call(received: Received, name: str) -> tuple[_Ended, BaseException | None]:
     """Call a consumer as a request would be handled."""
     message = received.message
     consumer_started.send_robust(sender=Worker, environ={})
-    close_old_connections()
+    # not where one of them has a transaction, which the caller began: Django would take that for left over
+    own = received.outbox is None
+    if own:
+        close_old_connections()
     try:
         result = received.consumer(message, **received.kwargs)
         if iscoroutine(result):  # rather than asking the consumer, which may be async behind a plain decorator
@@ -235,7 +238,8 @@ def _call(received: Received, name: str) -> tuple[_Ended, BaseException | None]:
     else:
         return _Ended.RETURNED, None
     finally:
-        close_old_connections()
+        if own:
+            close_old_connections()
         consumer_finished.send_robust(sender=Worker)
 
 

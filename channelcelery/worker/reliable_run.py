@@ -103,12 +103,15 @@ def run_parcel(parcel: Parcel, redelivered: bool) -> Finished | Postponed | Buri
     layer = channel_layers[parcel.alias]
     policy = get_router(parcel.alias).reliable.get(parcel.channel, Reliable())
     close_old_connections()
-    if not parcel.outbox:
-        return _count_and_run(layer, parcel, policy, redelivered)
-    if (due := row_due(parcel)) is None:  # another copy was faster
-        return Finished()
-    with renewing(parcel, due):
-        return _count_and_run(layer, parcel, policy, redelivered)
+    try:
+        if not parcel.outbox:
+            return _count_and_run(layer, parcel, policy, redelivered)
+        if (due := row_due(parcel)) is None:  # another copy was faster
+            return Finished()
+        with renewing(parcel, due):
+            return _count_and_run(layer, parcel, policy, redelivered)
+    finally:
+        close_old_connections()
 
 
 def _count_and_run(

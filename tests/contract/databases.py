@@ -99,7 +99,7 @@ def make_tables() -> None:
 
 def empty_tables() -> None:
     """Leave nothing in the shop's tables."""
-    for table in ("effects", "channelcelery_reliable_outboxrow", "channelcelery_reliable_done"):
+    for table in ("effects", "parents", "channelcelery_reliable_outboxrow", "channelcelery_reliable_done"):
         Shop().execute(f"DELETE FROM {table}")  # noqa: S608
     Shop().execute("DELETE FROM channelcelery_reliable_deadletter")
 
