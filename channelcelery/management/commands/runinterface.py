@@ -53,7 +53,7 @@ class Command(BaseCommand):
         add(
             "--metrics",
             type=metrics,
-            default=os.environ.get(VARIABLE, ""),
+            default=os.environ.get(VARIABLE) or None,
             metavar="[ADDRESS:]PORT",
             help=f"answer /live, /ready and /metrics there ({VARIABLE} of the environment, else nowhere)",
         )
@@ -80,7 +80,7 @@ class Command(BaseCommand):
             changes=changes(options),
             subprotocols=options["subprotocols"],
             root_path=options["root_path"] or settings.FORCE_SCRIPT_NAME or "",
-            metrics=options["metrics"],
+            metrics=options["metrics"] or "",
         )
         with command_errors():
             config = application.check()
