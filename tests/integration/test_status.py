@@ -1,0 +1,45 @@
+"""`manage.py channelstatus` over real processes."""
+
+import json
+import signal
+
+import pytest
+
+from tests.integration.observed import manage, site
+from tests.integration.workers import WorkerSetup
+from tests.servers import wait_until
+
+
+@pytest.mark.parametrize("broker_url", ["redis"], indirect=True)
+def test_given_processes_expect_them_at_a_glance_as_text_and_json(setup: WorkerSetup) -> None:
+    with site(setup, concurrency=2) as running, running.socket("/group/a/"), running.socket("/group/b/"):
+        setup.send("raise", [{"number": 1}])
+        running.worker.wait_for(run_total=4.0, failed_total=1.0)
+        wait_until(lambda: running.interface.samples()["groups",] == 2, what="the groups")
+        with manage(setup, "channelstatus", "--json", "--watch", "0.2") as command:
+            command.wait_for_output(r"\}\n\{.*\}\n", timeout=30)  # it goes on
+            command.signal(signal.SIGINT)
+            assert command.wait(10) == 0
+            status = json.loads(command.output().splitlines()[0])
+        with manage(setup, "channelstatus") as command:
+            assert command.wait(30) == 0
+            text = command.output()
+    [node], [worker] = status["nodes"], status["workers"]
+    assert (node["alive"], node["connections"], node["groups"]) == (True, 2, 2)
+    assert (worker["pool"], worker["slots"]) == ("prefork", 2)
+    assert (worker["ran"], worker["failed"], worker["dropped"]) == (4, 1, 0)
+    assert {"layer": "default", "channel": "work", "depth": 0, "capacity": 10_000} in status["queues"]
+    assert status["problems"] == []
+    assert "1 interface processes, 2 connections" in text
+    assert "1 workers" in text
+    assert node["node"] in text
+
+
+@pytest.mark.parametrize("broker_url", ["redis"], indirect=True)
+def test_given_nothing_that_runs_expect_it_said_and_messages_that_wait_counted(setup: WorkerSetup) -> None:
+    setup.send_work(3, 0)
+    with manage(setup, "channelstatus", "--json", "--patience", "0.2") as command:
+        assert command.wait(30) == 0
+        status = json.loads(command.output().splitlines()[0])
+    assert status["nodes"] == status["workers"] == status["problems"] == []
+    assert {queue["channel"]: queue["depth"] for queue in status["queues"]}["work"] == 3
