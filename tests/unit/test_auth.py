@@ -50,6 +50,7 @@ def test_expect_the_decorators_of_sessions_too() -> None:
     """Items 131, 139 and 144: projects for Channels 1.x import them from here as well."""
     for name in ("channel_session", "http_session", "channel_and_http_session"):
         assert getattr(channelcelery.auth, name) is getattr(channelcelery.sessions, name)
+        assert name in channelcelery.auth.__all__
 
 
 class TestHttpSessionUser:

@@ -160,12 +160,15 @@ class TestErrors:
     def test_a_body_that_does_not_come(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Item 103."""
         monkeypatch.setattr(AsgiRequest, "body_receive_timeout", 0.05)
-        assert replies_to(http_message("/posted/", body_channel=ADDRESS.body_channel()))[0]["status"] == 408
+        (reply,) = replies_to(http_message("/posted/", body_channel=ADDRESS.body_channel()))
+        assert told(reply) == (408, "text/plain", b"408 Request Timeout (upload too slow)")
 
-    def test_a_body_above_the_limit(self) -> None:
+    def test_a_body_above_the_limit(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(AsgiRequest, "body_receive_timeout", 0.5)
         layer = FakeLayer(body_size=1)
         message = http_message("/posted/", layer=layer, body_channel=feed(layer, {"content": b"ab"}))
-        assert replies_to(message)[0]["status"] == 413
+        (reply,) = replies_to(message)
+        assert told(reply) == (413, "text/plain", b"413 Payload Too Large")
 
     def test_a_client_that_left_gets_nothing(self) -> None:
         """Item 91."""
@@ -283,7 +286,11 @@ class TestViewConsumer:
             grant(layer, GONE)
         else:
             layer.nodes.clear()
-        self.consume(http_message(f"/{view}/", layer=layer, query_string=b"parts=1000000"))
+        message = http_message(f"/{view}/", layer=layer, query_string=b"parts=1000000")
+        thread = threading.Thread(target=ViewConsumer(), args=(message,), daemon=True)
+        thread.start()
+        thread.join(20)
+        assert not thread.is_alive(), "it waits for a client that is gone"
         assert len(layer.replies.delivered) == MAX_PIECES
         assert "stream closed" in events
 
@@ -348,6 +355,12 @@ class TestStaticFiles:
 
     def test_it_has_a_consumer(self) -> None:
         assert isinstance(StaticFilesConsumer().handler, StaticFilesHandler)
+
+
+def told(reply: dict[str, Any]) -> tuple[int, str, bytes]:
+    """Return status, type and content of an answer that is one reply."""
+    assert reply["more_content"] is False
+    return reply["status"], dict(reply["headers"])[b"Content-Type"].decode(), reply["content"]
 
 
 def grant(layer: FakeLayer, credits: int) -> None:

@@ -261,8 +261,10 @@ class TestBody:
         with pytest.raises(RequestTimeout):
             AsgiRequest(http_message(layer=layer, body_channel=channel))
 
-    def test_the_whole_is_bounded(self) -> None:
+    def test_the_whole_is_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Defect 12."""
+        # else a body without a limit would be waited for
+        monkeypatch.setattr(AsgiRequest, "body_receive_timeout", 0.5)
         layer = FakeLayer(body_size=10)
         channel = feed(layer, *[{"content": b"12345", "more_content": True}] * 3)
         with pytest.raises(RequestDataTooBig, match="body_size"):

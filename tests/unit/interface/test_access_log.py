@@ -192,3 +192,22 @@ class TestShowing:
         show_requests(str(tmp_path / "log"))
         server_logger.info("HTTP %s", "GET")
         assert re.fullmatch(r"[-\d]+ [:,\d]+ HTTP GET\n", (tmp_path / "log").read_text())
+
+    def test_given_a_file_expect_the_lines_nowhere_else_and_shown_whatever_the_level_of_others(
+        self, server_logger: logging.Logger, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with caplog.at_level(logging.ERROR):
+            show_requests(str(tmp_path / "log"))
+            server_logger.info("HTTP %s", "GET")
+        assert caplog.messages == []
+        assert "HTTP GET" in (tmp_path / "log").read_text()
+
+    def test_if_the_file_was_moved_expect_another_one(self, server_logger: logging.Logger, tmp_path: Path) -> None:
+        """As logrotate does it."""
+        log = tmp_path / "log"
+        show_requests(str(log))
+        server_logger.info("first")
+        log.rename(tmp_path / "log.1")
+        server_logger.info("second")
+        assert (tmp_path / "log.1").read_text().endswith("first\n")
+        assert log.read_text().endswith("second\n")

@@ -629,15 +629,16 @@ def test_a_server_that_raises_ends_only_this_socket(error: Exception) -> None:
     run(main)
 
 
-@pytest.mark.parametrize(("code", "grace"), [(1012, 0.0), (1005, 0.1)])
+@pytest.mark.parametrize(("code", "grace", "send_timeout"), [(1012, 0.0, 3600), (1005, 3600, 0.1), (1013, 3600, 0.1)])
 def test_what_a_client_does_not_read_after_the_end_is_not_kept(
-    code: int, grace: float, monkeypatch: pytest.MonkeyPatch
+    code: int, grace: float, send_timeout: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("channelcelery.interface.session._SHUTDOWN_GRACE", 0.0)
+    """Given the end of this process (1012), expect a short grace, else as long as a client may take to read."""
+    monkeypatch.setattr("channelcelery.interface.session._SHUTDOWN_GRACE", grace)
 
     async def main() -> None:
         transport = FakeTransport(buffered=10)
-        world, server = World(send_timeout=0.1), FakeServer(transport=transport)
+        world, server = World(send_timeout=send_timeout), FakeServer(transport=transport)
         _, task = await world.open(server)
         server.disconnect(code)
         await task
@@ -720,6 +721,25 @@ def test_close_by_this_process() -> None:
         assert len(world.publisher.contents("disconnect")) == 2, "who cleared up publishes it"
 
     run(main)
+
+
+def test_what_a_client_sent_beside_its_path_is_not_logged_at_debug(caplog: pytest.LogCaptureFixture) -> None:
+    """Given a cookie, a session key and a text, Expect none of them in any line."""
+
+    async def main() -> None:
+        world, server = World(), FakeServer()
+        with caplog.at_level(logging.DEBUG):
+            own = [(b"host", b"example.org"), (b"origin", b"http://example.org")]
+            _, task = await world.open(
+                server, query_string=b"session_key=s3cret", headers=[*own, (b"cookie", b"sessionid=s3cret")]
+            )
+            server.text("s3cret")
+            server.disconnect()
+            await task
+
+    run(main)
+    assert "waits for an answer" in caplog.text, "there are lines"
+    assert "s3cret" not in caplog.text
 
 
 def test_no_value_of_a_client_is_logged_at_info(caplog: pytest.LogCaptureFixture) -> None:

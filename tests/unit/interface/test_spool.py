@@ -160,6 +160,37 @@ def test_the_loop_goes_on_while_a_disk_is_slow(monkeypatch: pytest.MonkeyPatch) 
     run(main)
 
 
+def test_all_files_of_a_process_are_used_by_one_thread_that_is_nothing_else_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given some that write and read at the same time, expect one, so that a file is closed after its last use."""
+    import os
+    import threading
+
+    used: set[str] = set()
+
+    def noting(call: Any) -> Any:
+        def noted(*args: Any) -> Any:
+            used.add(threading.current_thread().name)
+            return call(*args)
+
+        return noted
+
+    for name in ("pwrite", "pread"):
+        monkeypatch.setattr(os, name, noting(getattr(os, name)))
+
+    async def main() -> None:
+        room = Room()
+        spools = [Spool(room, 0) for _ in range(4)]
+        for spool in spools:
+            spool.put(b"a" * 300_000)
+        await asyncio.gather(*(spool.settle() for spool in spools))
+        await asyncio.gather(*(take_all(spool) for spool in spools))
+        await asyncio.gather(*(spool.close() for spool in spools))
+
+    run(main)
+    (name,) = used
+    assert name.startswith("spool"), "not one of the loop's own, which resolve names and may all be waiting"
+
+
 def test_one_that_is_closed_or_cancelled_in_the_middle_gives_everything_back(monkeypatch: pytest.MonkeyPatch) -> None:
     import os
     import time

@@ -1,9 +1,11 @@
 """Messages that come without guarantees to a reliable channel are sent on with all of them."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 
+from channelcelery.core.bursts import Bursts
 from channelcelery.core.envelope import encode_content, encode_item
 from channelcelery.core.reliable import Reliable
 from channelcelery.core.sends import ReliableSend
@@ -12,6 +14,7 @@ from channelcelery.message import Message
 from channelcelery.routing import Router, replace_router, route
 from channelcelery.worker.forward import forward
 from tests.fakes import FakeLayer
+from tests.unit.worker.jobs import job
 
 NEVER = 10_000_000_000_000
 
@@ -54,6 +57,32 @@ def test_given_messages_expect_each_sent_on_with_an_id_of_its_own() -> None:
     assert forward(made, "orders", ITEMS) == {"forwarded": 3}
     assert [send.content for send in recorder.sent] == [encode_content({"n": number}, 100) for number in range(3)]
     assert len({send.id for send in recorder.sent}) == 3
+
+
+def test_expect_a_warning_that_says_what_to_do_once_per_burst(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("channelcelery.worker.forward._bursts", Bursts())
+    made, _ = layer()
+    forward(made, "orders", ITEMS)
+    forward(made, "orders", ITEMS)
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert "name it in CONFIG['reliable_channels']" in record.message
+
+
+def test_given_a_job_of_a_reliable_channel_expect_its_runner_to_forward_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its consumer must not run: nothing would run it again."""
+    forwarded: list[object] = []
+
+    def note(layer: object, channel: str, items: object) -> Counter[str]:
+        forwarded.append((channel, tuple(items)))  # type: ignore[call-overload]
+        return Counter(forwarded=len(ITEMS))
+
+    monkeypatch.setattr("channelcelery.worker.runner.forward", note)
+    outcome = job(*ITEMS, channel="orders")
+    assert forwarded == [("orders", tuple(ITEMS))]
+    assert (outcome.ran, outcome.dropped) == (0, {"forwarded": 3})
 
 
 def test_if_the_broker_is_away_expect_them_back_in_their_queue() -> None:
