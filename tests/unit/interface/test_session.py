@@ -728,7 +728,7 @@ def test_what_a_client_sent_beside_its_path_is_not_logged_at_debug(caplog: pytes
 
     async def main() -> None:
         world, server = World(), FakeServer()
-        with caplog.at_level(logging.DEBUG):
+        with caplog.at_level(logging.DEBUG, logger="django.channels.interface"):
             own = [(b"host", b"example.org"), (b"origin", b"http://example.org")]
             _, task = await world.open(
                 server, query_string=b"session_key=s3cret", headers=[*own, (b"cookie", b"sessionid=s3cret")]
