@@ -5,7 +5,7 @@ from typing import Any
 
 from django.apps import apps
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import get_commands, load_command_class
 
@@ -19,6 +19,7 @@ __all__ = [
     "check_layers",
     "check_routing",
     "check_runserver",
+    "check_tables",
     "register_checks",
 ]
 
@@ -39,6 +40,7 @@ def register_checks() -> None:
     register(check_routing, ROUTING_TAG)
     register(check_runserver, "channelcelery_commands")
     register(check_deployment, LAYERS_TAG, deploy=True)
+    register(check_tables, Tags.database)
 
 
 def check_layers(app_configs: object = None, **kwargs: Any) -> list[CheckMessage]:
@@ -66,8 +68,9 @@ def check_routing(app_configs: object = None, **kwargs: Any) -> list[CheckMessag
     for config in _valid_layers():
         try:
             reliable = sorted(get_router(config.alias).reliable)
-            if reliable and not apps.is_installed("channelcelery.reliable"):
-                text = f"{', '.join(reliable)} must be reliable, but there is no table for dead letters."
+            if (reliable or config.outbox) and not apps.is_installed("channelcelery.reliable"):
+                what = f"{', '.join(reliable)} must be reliable" if reliable else "CONFIG['outbox'] is set"
+                text = f"{what}, but there are no tables for the outbox and dead letters."
                 hint = "Put 'channelcelery.reliable' into INSTALLED_APPS, and migrate."
                 errors.append(Error(text, hint=hint, id="channelcelery.E004"))
         except ImproperlyConfigured as error:
@@ -81,6 +84,19 @@ def check_routing(app_configs: object = None, **kwargs: Any) -> list[CheckMessag
             hint = "Add the alias to CHANNEL_LAYERS, or correct the decorator."
             errors.append(Error(text, hint=hint, id="channelcelery.E003"))
     return errors
+
+
+def check_tables(app_configs: object = None, databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
+    """Find tables of reliable channels that are not there (W005), for `manage.py check --database`.
+
+    No error, since `migrate` makes this check before it makes the tables.
+    """
+    from channelcelery.reliable.tables import missing_tables
+
+    if not databases or not apps.is_installed("channelcelery.reliable") or not (missing := missing_tables(databases)):
+        return []
+    text = f"There is no table {', '.join(missing)}: reliable channels cannot keep what they must."
+    return [Warning(text, hint="Run manage.py migrate channelcelery_reliable.", id="channelcelery.W005")]
 
 
 def check_runserver(app_configs: object = None, **kwargs: Any) -> list[CheckMessage]:

@@ -1,5 +1,6 @@
 """Which reliable channels a worker reads, and what must be right for them before it starts."""
 
+import logging
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Any
@@ -7,14 +8,18 @@ from typing import Any
 from celery.concurrency import get_implementation
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
+from django.db import DatabaseError, InterfaceError, connections
 
 from channelcelery.broker.safe_app import is_safe
 from channelcelery.core.backlog import Key
 from channelcelery.layers import channel_layers
 from channelcelery.reliable.dead import APP
+from channelcelery.reliable.tables import missing_tables
 from channelcelery.routing import get_router
 
 __all__ = ["check_reliable", "is_chosen", "label_of", "reliable_channels"]
+
+logger = logging.getLogger("django.channels.worker")
 
 
 def is_chosen(channel: str, only: Sequence[str], exclude: Sequence[str]) -> bool:
@@ -76,7 +81,7 @@ def check_reliable(app: Any, pool: Any, channels: Sequence[Key]) -> None:
         )
     if not apps.is_installed("channelcelery.reliable"):
         raise ImproperlyConfigured(
-            f"{names} must be reliable, but there is no table for dead letters: put 'channelcelery.reliable' into "
+            f"{names} must be reliable, but there are no tables for that: put 'channelcelery.reliable' into "
             f"INSTALLED_APPS, and run manage.py migrate {APP}"
         )
     if not {"json", "application/json"} & set(app.conf.accept_content):
@@ -88,3 +93,19 @@ def check_reliable(app: Any, pool: Any, channels: Sequence[Key]) -> None:
                 f"{channel} has a time limit of {limit:g} s, which only the pool prefork can enforce: use -P prefork, "
                 "or leave Reliable(time_limit=…) out"
             )
+    _check_tables(names)
+
+
+def _check_tables(names: str) -> None:
+    try:
+        missing = missing_tables()
+    except (DatabaseError, InterfaceError) as error:  # it may come later, as the broker may
+        logger.warning("not checked whether the tables of reliable channels are there: %s", error)
+        missing = []
+    finally:
+        # the pool's processes, which are forked from this one, must not have them
+        connections.close_all()
+    if missing:
+        raise ImproperlyConfigured(
+            f"{names} must be reliable, but there is no table {', '.join(missing)}: run manage.py migrate {APP}"
+        )

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from celery import Celery
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connection
 from django.test import override_settings
 
 from channelcelery.broker.safe_app import make_safe
-from channelcelery.checks import check_routing
+from channelcelery.checks import check_routing, check_tables
 from channelcelery.core.reliable import Reliable
 from channelcelery.layers import channel_layers
 from channelcelery.message import Message
@@ -24,6 +25,8 @@ def charge(message: Message) -> None: ...
 
 def post(message: Message) -> None: ...
 
+
+pytestmark = pytest.mark.django_db
 
 ROUTES = [
     route("orders.paid", charge, reliable=Reliable(time_limit=5)),
@@ -73,6 +76,28 @@ def test_if_there_is_no_table_expect_a_refusal_and_an_error_of_the_checks() -> N
         former = replace_router("default", Router(ROUTES))
         assert [error.id for error in check_routing()] == ["channelcelery.E004"]
         replace_router("default", former)
+
+
+def test_if_a_table_is_not_migrated_expect_a_refusal_and_a_warning_of_the_checks() -> None:
+    """A warning, since `migrate` makes the check before it makes the table."""
+    table = "channelcelery_reliable_outboxrow"
+    assert check_tables(databases=["default"]) == []
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {table} RENAME TO away")
+    assert [(found.id, found.level) for found in check_tables(databases=["default"])] == [("channelcelery.W005", 30)]
+    assert check_tables(databases=None) == check_tables(databases=["other"]) == []
+    with pytest.raises(ImproperlyConfigured, match=rf"there is no table {table} in default: run manage\.py migrate"):
+        check()
+
+
+def test_given_an_outbox_for_all_channels_and_no_tables_expect_an_error_of_the_checks(settings: Any) -> None:
+    """As in a project that sends to reliable channels and has not their consumers."""
+    backend = "channelcelery.layers.InMemoryChannelLayer"
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": backend, "CONFIG": {"outbox": True}}}
+    settings.INSTALLED_APPS = ["channelcelery"]
+    replace_router("default", Router([]))
+    (error,) = check_routing()
+    assert (error.id, "CONFIG['outbox'] is set" in error.msg) == ("channelcelery.E004", True)
 
 
 def test_if_json_is_not_taken_expect_a_refusal() -> None:
