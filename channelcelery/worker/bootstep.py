@@ -8,24 +8,33 @@ from typing import Any
 
 from celery.bootsteps import CLOSE, TERMINATE, StartStopStep  # type: ignore[attr-defined]  # not in the stubs
 from celery.signals import worker_shutdown
+from celery.worker import state
 from celery.worker.state import maybe_shutdown
 
 from channelcelery.core.backlog import Delivery, Job, Key
 from channelcelery.core.outcome import Outcome
+from channelcelery.core.stall import Look
 from channelcelery.layers import channel_layers
 from channelcelery.signals import Worker, worker_process_ready, worker_ready
+from channelcelery.worker.autoscale import ChannelsAutoscaler
 from channelcelery.worker.chores import Chores
 from channelcelery.worker.flush import put_back
 from channelcelery.worker.handing import Take
 from channelcelery.worker.handover import Handover
+from channelcelery.worker.losses import Losses
 from channelcelery.worker.ordered import listen_to
 from channelcelery.worker.preflight import queues_to_consume
+from channelcelery.worker.progress import read_mark
 from channelcelery.worker.runner import run_job
 from channelcelery.worker.sources import Source, make_source
+from channelcelery.worker.watch import Watch
 
 __all__ = ["ChannelsStep"]
 
 logger = logging.getLogger("django.channels.worker")
+
+#: Seconds between two looks for processes that are gone, and for what a pool may grow by.
+LOOK_EVERY = 0.5
 
 
 class ChannelsStep(Worker, StartStopStep):
@@ -55,9 +64,23 @@ class ChannelsStep(Worker, StartStopStep):
         self._pool: Any = None
         self._told_ready = False
         self._embedded = channels_embedded
-        self.handover = Handover(self._submit, self._slots, self._acknowledge, _keep)
+        self._timer: Any = None
+        self._losses = Losses(lambda job: self.handover.finished(job, None))
+        self.handover = Handover(self._submit, self._slots, self._acknowledge, _keep, self._losses.abandoned)
+        self._watch = self._make_watch()
         worker_shutdown.connect(self._end)
         super().__init__(consumer, **kwargs)
+
+    def _make_watch(self) -> Watch:
+        configs = {alias: channel_layers.config(alias) for alias, _ in self._queues.values()}
+        stall_limit = min((config.stall_limit for config in configs.values()), default=None)
+        return Watch(
+            {alias: config.time_limit for alias, config in configs.items()},
+            None if self._embedded else stall_limit,
+            lambda: self.handover.jobs,
+            self._show,
+            self._depth,
+        )
 
     @property
     def counts(self) -> Counter[str]:
@@ -84,6 +107,9 @@ class ChannelsStep(Worker, StartStopStep):
     def start(self, consumer: Any) -> None:
         """Prepare; reading begins in the running loop, since an earlier delivery would find no pool on it."""
         self._pool = consumer.pool
+        autoscaler = getattr(consumer.controller, "autoscaler", None)
+        if isinstance(autoscaler, ChannelsAutoscaler):
+            autoscaler.messages = lambda: self.handover.under_way + self.handover.waiting
         if consumer.hub is None:
             self._soon = _at_once
             consumer.call_soon(self._begin, consumer)
@@ -105,6 +131,8 @@ class ChannelsStep(Worker, StartStopStep):
         if consumer.hub:
             self._source.watch(consumer.connection, consumer.hub)
         self._chores.start()
+        self._watch.start()
+        self._timer = consumer.timer.call_repeatedly(LOOK_EVERY, self._look, (consumer,))
         logger.info(
             "running %d channels: %s", len(self._queues), ", ".join(sorted(c for _, c in self._queues.values()))
         )
@@ -122,6 +150,9 @@ class ChannelsStep(Worker, StartStopStep):
 
     def stop(self, consumer: Any) -> None:
         """Settle: on a lost connection what is ours waits for the next one, at the end it goes back to its queue."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self._source is None:
             return
         final = consumer.blueprint.state in (CLOSE, TERMINATE)
@@ -143,6 +174,7 @@ class ChannelsStep(Worker, StartStopStep):
     def _end(self, **kwargs: Any) -> None:
         """Give back what is left: Celery does not stop the steps of a worker that was looking for its broker."""
         self._chores.stop()
+        self._watch.stop()
         self.handover.close()
         self._give_back()
 
@@ -163,9 +195,31 @@ class ChannelsStep(Worker, StartStopStep):
         )
 
     def _finished(self, job: Job, result: object) -> None:
-        if result is not None and not isinstance(result, Outcome):
-            logger.error("a job of %s ended with its process: %s", job.key[1], result)
-        self.handover.finished(job, result if isinstance(result, Outcome) else None)
+        outcome = result if isinstance(result, Outcome) else None
+        if outcome is not None:
+            self._losses.note(outcome)
+        elif result is not None and not job.settled:
+            logger.error("a job of %s did not come to its end: %s", job.key[1], result)
+        self.handover.finished(job, outcome)
+
+    def _look(self, consumer: Any) -> None:
+        """Look after the pool; called now and then on the event loop."""
+        # which Celery does every five seconds: until then a dead process is missing
+        self._pool.maintain_pool()
+        self._losses.look(self.handover.jobs, self._pool.info.get("processes", ()))
+        if (autoscaler := getattr(consumer.controller, "autoscaler", None)) is not None:
+            autoscaler.maybe_scale()
+        self.handover.go_on()
+
+    def _show(self) -> Look:
+        """Show what tells whether this worker stalls; called on another thread."""
+        running = sum(read_mark(*job.claim) is not None for job in self.handover.jobs)
+        ending = state.should_stop is not None or state.should_terminate is not None
+        busy = ending or running + len(state.active_requests) >= self._slots()
+        return Look(self.handover.moves, self.handover.waiting + self.handover.under_way - running, busy)
+
+    def _depth(self) -> int:
+        return sum(channel_layers[alias].publisher.depth(channel) for alias, channel in self._queues.values())
 
     def _takes(self, alias: str) -> Take:
         def take(channel: str, item: bytes) -> bool:

@@ -51,6 +51,8 @@ class Handover:
         self._open = False
         self._pumping = False
         self.counts: Counter[str] = Counter()
+        #: jobs that began or ended, in all
+        self.moves = 0
         #: what consumers sent, by kind
         self.sent: Counter[str] = Counter()
         self.times = Times()
@@ -85,6 +87,11 @@ class Handover:
         """Take messages of one channel from the broker."""
         with self._lock:
             self._backlog.add(key, items, delivery)
+            self._pump()
+
+    def go_on(self) -> None:
+        """Hand over what fits now: the pool may have grown."""
+        with self._lock:
             self._pump()
 
     def take(self, key: Key, items: tuple[bytes, ...]) -> None:
@@ -178,6 +185,7 @@ class Handover:
 
     def _own(self, job: Job) -> None:
         job.accepted = True
+        self.moves += 1
         fresh = tuple({delivery: None for delivery in job.deliveries if not delivery.owned})
         for delivery in fresh:
             delivery.owned = True
@@ -186,5 +194,6 @@ class Handover:
 
     def _settle(self, job: Job) -> None:
         job.settled = True
+        self.moves += 1
         self._under_way.discard(job)
         self._places.append(job.claim[0])

@@ -23,6 +23,8 @@ from channelcelery.worker.reliable_channels import check_reliable, is_chosen, re
 
 __all__ = ["POOLS", "Preflight", "queues_to_consume"]
 
+logger = logging.getLogger("django.channels.worker")
+
 #: The pools that are tested; another may lose messages at its end.
 POOLS = ("prefork", "threads", "solo")
 
@@ -47,6 +49,11 @@ class Preflight(bootsteps.Step):
                 channel_layers[alias].check_broker()
             queues_to_consume(only_channels, exclude_channels)
             _check_pool(worker.pool_cls)
+            if not channels_embedded and get_implementation(worker.pool_cls) is not get_implementation("prefork"):
+                logger.warning(
+                    "a consumer may run for ever: only the pool prefork ends one that takes longer than "
+                    "CONFIG['time_limit'], this one just logs it"
+                )
             check_reliable(broker_app(), worker.pool_cls, reliable_channels(only_channels, exclude_channels))
             if worker.loglevel and worker.loglevel <= logging.DEBUG:
                 # Celery's -l reaches the root logger only, and LOGGING often pins "django"

@@ -51,6 +51,16 @@ def never_ready(message: Message) -> None:
     raise ConsumeLater
 
 
+@consumer("mixed")
+def mixed(message: Message) -> None:
+    """Write the number down, or never return, or be killed."""
+    if message.get("kill"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    while message.get("hang"):
+        time.sleep(1)
+    write_down(str(message["number"]))
+
+
 @consumer("kill")
 def kill(message: Message) -> None:
     """End the process that runs this, as the kernel would when memory runs out."""
