@@ -181,6 +181,7 @@ class ChannelsStep(Worker, StartStopStep):
     def _give_back(self) -> None:
         for (alias, channel), items in self.handover.drain().items():
             self.counts.update(put_back(channel_layers[alias], channel, items))
+        self._watch.settled()
 
     # between the source, the hand-over and the pool
 

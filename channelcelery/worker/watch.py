@@ -26,10 +26,9 @@ EXIT_STALLED = 70
 #: Seconds between two looks at most, and the part of the shortest limit that they are apart.
 _EVERY = 1.0
 _PART = 0.1
-#: Seconds for a worker that does nothing to give back what it has, after which it is ended from within: as long as it
-#: was let do nothing, between these.
-_GRACE = 10.0
-_LEAST_GRACE = 3.0
+#: Seconds for a worker that does nothing to give back what it has, and then to end in good order.
+_GRACE = 20.0
+_LAST_GRACE = 2.0
 
 
 class Watch:
@@ -56,6 +55,7 @@ class Watch:
         self._every = min(_EVERY, _PART * min((*time_limits.values(), stall_limit or _EVERY / _PART)))
         self._told: set[int] = set()
         self._stopped = threading.Event()
+        self._settled = threading.Event()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -67,6 +67,10 @@ class Watch:
     def stop(self) -> None:
         """Look no more."""
         self._stopped.set()
+
+    def settled(self) -> None:
+        """Take note that the worker has given back what it will not run."""
+        self._settled.set()
 
     def _run(self) -> None:
         while not self._stopped.wait(self._every):
@@ -110,7 +114,16 @@ class Watch:
                 self._stall.limit,
                 EXIT_STALLED,
             )
-            _end_worker(max(_LEAST_GRACE, min(_GRACE, self._stall.limit)))
+            self._end_worker()
+
+    def _end_worker(self) -> None:
+        """End it in good order if it can, and otherwise from within, once it gave back what it had not begun."""
+        state.should_stop = EXIT_STALLED  # type: ignore[assignment]  # the stubs say None
+        self._settled.wait(_GRACE)
+        time.sleep(_LAST_GRACE)
+        logger.critical("this worker does not even end: it is ended from within")
+        logging.shutdown()
+        os._exit(EXIT_STALLED)
 
 
 def _is_alive(pid: int) -> bool:
@@ -128,12 +141,3 @@ def _kill(job: Job, seen: Mark) -> None:
             os.kill(seen.pid, signal.SIGKILL)
         except ProcessLookupError:
             return
-
-
-def _end_worker(grace: float) -> None:
-    """End it in good order if it can, and otherwise without: what it had not begun is given back on the way."""
-    state.should_stop = EXIT_STALLED  # type: ignore[assignment]  # the stubs say None
-    time.sleep(grace)
-    logger.critical("this worker does not even end: it is ended from within")
-    logging.shutdown()
-    os._exit(EXIT_STALLED)
