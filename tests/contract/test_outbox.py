@@ -337,6 +337,23 @@ class TestRunning:
         assert isinstance(run_parcel(waiting()[0], False), Postponed)
         assert shop.rows().get().due_at.timestamp() == pytest.approx(time.time() + 77, abs=5)
 
+    def test_if_a_run_fails_before_its_sender_notes_the_publication_expect_the_next_run_in_time(
+        self, shop: Shop, sender: ReliableSender, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As where the worker is faster than the sender: what this one writes later must not hold it up."""
+        publish = sender.publish
+
+        def publish_and_run(parcel: Parcel) -> None:
+            publish(parcel)
+            run_parcel(waiting()[0], False)
+
+        consuming.append(lambda message: 1 / 0)
+        monkeypatch.setattr(sender, "publish", publish_and_run)
+        Channel("orders").send({"n": 1})
+        row = shop.rows().get()
+        assert (row.attempt, row.published) == (2, 0)
+        assert row.due_at.timestamp() <= time.time()
+
     def test_if_the_database_is_away_when_a_run_failed_expect_the_broker_to_keep_the_message(
         self, shop: Shop, monkeypatch: pytest.MonkeyPatch
     ) -> None:
