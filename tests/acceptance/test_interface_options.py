@@ -1,5 +1,6 @@
 """The options of `runinterface` and `runworker` on the smallest site, by real processes on Redis and both brokers."""
 
+import logging
 import re
 import socket
 import sys
@@ -78,27 +79,28 @@ def test_subprotocols_and_a_log_of_requests_in_a_file(working: Shop) -> None:
     assert "secret" not in said
 
 
-def test_pings(working: Shop) -> None:
+def test_pings(working: Shop, caplog: pytest.LogCaptureFixture) -> None:
     """Items 125 and 225: how often, and how long an answer may take."""
+    frames = logging.getLogger("tests.pings")
+    caplog.set_level(logging.DEBUG, frames.name)
     with working.interface("--ping-interval", "0.3", "--ping-timeout", "0.3"):
-        with open_socket(working, "/echo/") as client:
-            time.sleep(1.5)  # it answers pings by itself
+        with open_socket(working, "/echo/", logger=frames) as client:
+            # it answers them by itself
+            wait_until(lambda: caplog.text.count("> PONG") >= 4, what="four pings")
             client.send("hello")
-            assert client.recv(timeout=5) == "hello"
+            assert client.recv(timeout=10) == "hello"
         with RawClient(working.port, "/echo/", [b"Host: localhost"]) as silent:
             assert silent.status() == 101
-            began = time.monotonic()
-            assert silent.close_code() == 1011
-            assert time.monotonic() - began < 10
+            assert silent.close_code() == 1011, "and no other end within the client's own time-out"
 
 
-def speak_for(client: ClientConnection, seconds: float) -> None:
-    """Keep a socket busy."""
+def speak(client: ClientConnection, seconds: float) -> None:
+    """Keep a socket busy until it closes, for so long at most."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         client.send("hello")
-        assert client.recv(timeout=5) == "hello"
-        time.sleep(0.1)
+        assert client.recv(timeout=10) == "hello"
+        time.sleep(0.1)  # a pace, and nothing to wait for
 
 
 @redis_only
@@ -106,9 +108,11 @@ def test_how_long_a_socket_may_live(working: Shop) -> None:
     """Items 59 and 225: as long as an option says and until the next look, though its client speaks."""
     with working.interface("--websocket_timeout", "1"), open_socket(working, "/echo/") as client:
         began = time.monotonic()
-        with pytest.raises(ConnectionClosed):
-            speak_for(client, 15)
-        assert 0.9 < time.monotonic() - began < 12
+        with pytest.raises(ConnectionClosed) as caught:
+            speak(client, 60)
+        assert time.monotonic() - began > 0.9
+    assert caught.value.rcvd is not None
+    assert caught.value.rcvd.code == 1001
 
 
 @pytest.mark.parametrize("option", ["--websocket_connect_timeout", "--websocket-connect-timeout"])
@@ -126,10 +130,10 @@ def test_requests_without_a_worker(shop: Shop) -> None:
     with shop.interface("-t", "0.5"):
         began = time.monotonic()
         with pytest.raises(HTTPError) as caught:
-            urlopen(f"{shop.url}/late/", timeout=10)  # noqa: S310 - our own address
+            urlopen(f"{shop.url}/late/", timeout=30)  # noqa: S310 - our own address
         with caught.value as answer:
             assert answer.code == 503
-        assert 0.5 <= time.monotonic() - began < 10
+        assert time.monotonic() - began >= 0.5
 
 
 @redis_only

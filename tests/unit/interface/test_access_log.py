@@ -196,11 +196,16 @@ class TestShowing:
     def test_given_a_file_expect_the_lines_nowhere_else_and_shown_whatever_the_level_of_others(
         self, server_logger: logging.Logger, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
-        with caplog.at_level(logging.ERROR):
+        others = logging.getLogger("django")
+        level = others.level
+        others.setLevel(logging.ERROR)
+        try:
             show_requests(str(tmp_path / "log"))
             server_logger.info("HTTP %s", "GET")
-        assert caplog.messages == []
+        finally:
+            others.setLevel(level)
         assert "HTTP GET" in (tmp_path / "log").read_text()
+        assert caplog.messages == []
 
     def test_if_the_file_was_moved_expect_another_one(self, server_logger: logging.Logger, tmp_path: Path) -> None:
         """As logrotate does it."""
