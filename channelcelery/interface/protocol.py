@@ -259,6 +259,13 @@ class LimitedSocketProtocol(WebSocketsSansIOProtocol):
         if not self._is_cut_off:
             super().handle_ping()
 
+    def keepalive_timeout(self) -> None:
+        """Close a socket that answered no ping, unless the answer may wait behind frames that are not read."""
+        if self.read_paused and self.ping_timeout is not None:
+            self.pong_timer = self.loop.call_later(self.ping_timeout, self.keepalive_timeout)
+        else:
+            super().keepalive_timeout()
+
     def handle_cont(self, event: Any) -> None:
         """Take a piece of a message."""
         if len(self.frames) >= _MAX_PIECES:

@@ -303,6 +303,20 @@ def test_a_queue_that_stays_full_closes_with_1013(start: Start) -> None:
         wait_until(lambda: len(it.worker.waiting("receive")) == disconnect["order"] - 1, what="what was taken")
 
 
+def test_a_socket_whose_frames_wait_for_room_is_not_taken_for_dead(start: Start) -> None:
+    """Given a ping that a client answers behind what is not read, Expect no close: nothing says that it is gone."""
+    it = start(channel_capacity={"websocket.receive": 1}, publish_wait=60, ping_interval=0.2, ping_timeout=0.2)
+    with it.accepted(ping_interval=None) as (client, _):
+        for number in range(2_000):
+            client.send(str(number))
+        with pytest.raises(TimeoutError):
+            client.recv(timeout=1.5)
+        for number in range(2_000):
+            assert it.worker.next("receive")["text"] == str(number)
+        with pytest.raises(TimeoutError):
+            client.recv(timeout=0.5)
+
+
 def test_a_client_that_does_not_read_is_cut_off_and_delays_nobody(start: Start) -> None:
     it = start(send_buffer=200_000, send_timeout=30)
     with it.accepted(max_size=None) as (other, connect), RawClient(it.port, receive_buffer=4096) as slow:
