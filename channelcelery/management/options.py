@@ -67,9 +67,10 @@ def descriptor(text: str) -> int:
 
 
 def metrics(text: str) -> str:
-    """Read where metrics are to be had."""
+    """Read where metrics are to be had; nothing means nowhere."""
     try:
-        address_of(text)
+        if text:
+            address_of(text)
     except ImproperlyConfigured as error:
         raise ArgumentTypeError(str(error)) from error
     return text

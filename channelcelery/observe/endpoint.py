@@ -135,6 +135,7 @@ def _text(status: str, text: str, start_response: Callable[..., Any]) -> Iterabl
 
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
+    request_queue_size = 32
     # closing waits for no answer
     block_on_close = False
 

@@ -1,0 +1,90 @@
+"""What probes and Prometheus get from real processes: every count exact, and 503 only where something is wrong."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.integration.observed import Samples, site
+from tests.integration.workers import WorkerSetup
+from tests.servers import RedisServer, wait_until
+
+SAY = "tests.project.consumers.say"
+
+
+def labelled(samples: Samples, name: str) -> dict[str, float]:
+    return {labels[0]: value for (sample, *labels), value in samples.items() if sample == name}
+
+
+@pytest.mark.parametrize("broker_url", ["amqp"], indirect=True)
+def test_given_sockets_and_messages_expect_each_counted_once(setup: WorkerSetup) -> None:
+    """With prefork: consumers run in other processes than the one that is asked."""
+    with site(setup) as running:
+        with running.socket("/group/a/") as first, running.socket("/group/b/"):
+            running.worker.wait_for(run_total=2.0)
+            for number in range(5):
+                first.send(str(number))
+                assert first.recv(timeout=10) == str(number)
+            setup.send("raise", [{"number": 1}, {"number": 2}])
+            worker = running.worker.wait_for(run_total=11.0, failed_total=2.0)
+            interface = running.interface.wait_for(connections={"websocket": 2.0}, delivered_total={"group": 5.0})
+        assert labelled(worker, "consumer_seconds_count") == {
+            "tests.project.consumers.join": 2,
+            SAY: 5,
+            "tests.project.consumers.fail": 2,
+            "tests.project.consumers.work": 2,
+        }
+        assert labelled(worker, "consumer_failed_total")["tests.project.consumers.fail"] == 2
+        assert labelled(worker, "consumer_failed_total")[SAY] == 0
+        assert 0 < labelled(worker, "consumer_seconds_sum")[SAY] < 5
+        # accepts are replies
+        assert labelled(worker, "sent_total") == {"reply": 2, "group": 5, "channel": 2}
+        assert labelled(worker, "dropped_total") == {}
+        assert worker["worker_slots",] == 2
+        assert worker["ready",] == interface["ready",] == 1
+        assert interface["groups",] == 2
+        assert labelled(interface, "published_total") == {"websocket.connect": 2, "websocket.receive": 5}
+        assert labelled(interface, "delivered_total") == {"reply": 2, "group": 5}
+        assert interface["publish_waiting",] == 0
+        assert interface["inbox_lag_seconds",] < 2
+        after = running.interface.wait_for(connections={"websocket": 0.0, "http": 0.0}, groups=0.0)
+        assert labelled(after, "published_total")["websocket.disconnect"] == 2
+        running.worker.wait_for(run_total=13.0)
+        # what waits at the broker, as long as it does
+        setup.send_work(40, 0.1)
+        depths = wait_until(
+            lambda: seen if (seen := labelled(running.worker.samples(), "queue_depth"))["work"] else None,
+            what="a depth",
+        )
+        assert depths["work"] <= 40
+        # of each routed channel, whatever else the broker holds
+        assert depths.keys() >= {"work", "websocket.connect", "raise"}
+        done = running.worker.wait_for(run_total=53.0, worker_jobs=0.0, worker_waiting=0.0)
+        assert labelled(done, "queue_depth")["work"] == 0
+
+
+def test_given_a_redis_or_a_broker_that_goes_away_expect_not_ready_and_alive(
+    new_redis: Callable[..., RedisServer], tmp_path: Path
+) -> None:
+    layer, broker = new_redis(), new_redis()
+    setup = WorkerSetup(broker=broker.url, layer=layer.url, directory=tmp_path, config='{"publish_timeout": 0.5}')
+    with site(setup) as running:
+        assert running.interface.get("/live") == running.worker.get("/live") == (200, "ok")
+        layer.stop()
+        _, text = wait_until(
+            lambda: answer if (answer := running.interface.get("/ready"))[0] == 503 else None, what="not ready"
+        )
+        assert "the channel layer is not reached" in text
+        samples = running.interface.samples()
+        assert samples["ready",] == 0
+        assert ("inbox_entries",) not in samples
+        assert labelled(samples, "dropped_total")["layer_unavailable"] >= 1
+        assert running.worker.get("/ready") == (200, "ok")
+        layer.start()
+        wait_until(lambda: running.interface.get("/ready")[0] == 200, what="ready again")
+        broker.stop()
+        wait_until(lambda: running.worker.get("/ready")[0] == 503, what="not ready")
+        assert running.worker.samples()["ready",] == 0
+        assert running.interface.get("/live") == running.worker.get("/live") == (200, "ok")
+        broker.start()
+        wait_until(lambda: running.worker.get("/ready")[0] == 200, timeout=20, what="ready again")

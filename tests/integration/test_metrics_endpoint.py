@@ -1,0 +1,141 @@
+"""The address where a process is asked: what it answers, to whom, and what it refuses to start for."""
+
+import importlib.util
+import os
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from http.client import HTTPConnection
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from channelcelery.observe import endpoint as module
+from channelcelery.observe.endpoint import Address, Endpoint, address_of
+from channelcelery.observe.metrics import METRICS, Value
+
+
+class FakeProbe:
+    dead = away = ""
+    given: Mapping[str, Value] = {}
+
+    def live(self) -> str:
+        return self.dead
+
+    def ready(self) -> str:
+        return self.away
+
+    def values(self) -> Mapping[str, Value]:
+        return self.given
+
+
+@pytest.fixture
+def probe() -> FakeProbe:
+    return FakeProbe()
+
+
+@pytest.fixture
+def endpoint(probe: FakeProbe) -> Iterator[Endpoint]:
+    with closing(Endpoint(Address("127.0.0.1", 0), probe)) as made:
+        yield made
+
+
+def get(endpoint: Endpoint, path: str, method: str = "GET") -> tuple[int, str]:
+    with closing(HTTPConnection("127.0.0.1", endpoint.address.port, timeout=5)) as connection:
+        connection.request(method, path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+
+
+def test_given_a_well_process_expect_200_and_given_another_503_with_the_reason(
+    endpoint: Endpoint, probe: FakeProbe
+) -> None:
+    assert get(endpoint, "/live") == get(endpoint, "/ready") == (200, "ok\n")
+    probe.dead, probe.away = "it hangs", "it is away"
+    assert get(endpoint, "/live") == (503, "it hangs\n")
+    assert get(endpoint, "/ready") == (503, "it is away\n")
+
+
+def test_given_other_paths_and_methods_expect_them_refused(endpoint: Endpoint) -> None:
+    assert [get(endpoint, path)[0] for path in ("/", "/metrics/x", "/live/")] == [404] * 3
+    assert [get(endpoint, "/metrics", method)[0] for method in ("POST", "DELETE")] == [405] * 2
+
+
+def test_given_values_expect_prometheus_text(endpoint: Endpoint, probe: FakeProbe) -> None:
+    probe.given = {
+        "ready": 1.0,
+        "dropped": {'a"\n': 2},
+        "consumer_seconds": {"shop.say": (3, 0.5)},
+        "queue_depth": {("default", "work"): 4},
+    }
+    status, text = get(endpoint, "/metrics")
+    assert status == 200
+    assert [line for line in text.splitlines() if not line.startswith("#")] == [
+        "channelcelery_ready 1.0",
+        r'channelcelery_dropped_total{reason="a\"\n"} 2.0',
+        'channelcelery_consumer_seconds_count{consumer="shop.say"} 3.0',
+        'channelcelery_consumer_seconds_sum{consumer="shop.say"} 0.5',
+        'channelcelery_queue_depth{channel="work",layer="default"} 4.0',
+    ]
+    assert f"# HELP channelcelery_ready {METRICS['ready'].text}" in text
+
+
+def test_given_clients_that_say_nothing_expect_few_of_them_held_and_soon_none(
+    probe: FakeProbe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module._Handler, "timeout", 0.3)
+    with closing(Endpoint(Address("127.0.0.1", 0), probe)) as endpoint:
+        clients = [socket.create_connection(("127.0.0.1", endpoint.address.port)) for _ in range(30)]
+        for client in clients:
+            client.settimeout(5)
+            assert client.recv(1) == b""  # turned away, or given up
+            client.close()
+        assert get(endpoint, "/live")[0] == 200
+
+
+def test_given_a_fork_expect_the_port_left_to_the_parent(endpoint: Endpoint) -> None:
+    if (child := os.fork()) == 0:
+        os._exit(0 if endpoint._server.socket.fileno() == -1 else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert get(endpoint, "/live")[0] == 200
+
+
+def test_given_a_port_that_is_taken_expect_an_error_that_names_it(endpoint: Endpoint, probe: FakeProbe) -> None:
+    with pytest.raises(OSError, match=f"metrics cannot be had at http://127.0.0.1:{endpoint.address.port}"):
+        Endpoint(endpoint.address, probe)
+
+
+def test_given_one_that_is_closed_expect_its_thread_gone_and_its_port_free(probe: FakeProbe) -> None:
+    first = Endpoint(Address("127.0.0.1", 0), probe)
+    first.close()
+    Endpoint(first.address, probe).close()
+    assert "channelcelery-metrics" not in {thread.name for thread in threading.enumerate() if thread.is_alive()}
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("9464", Address("127.0.0.1", 9464)),
+        ("0.0.0.0:1", Address("0.0.0.0", 1)),
+        ("[::1]:9464", Address("::1", 9464)),
+    ],
+)
+def test_given_a_port_expect_this_machine_only_unless_it_says_otherwise(text: str, address: Address) -> None:
+    assert address_of(text) == address
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "70000", "127.0.0.1:", "1.5", "٣"])
+def test_given_no_port_expect_it_refused(text: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="write a port, or address:port"):
+        address_of(text)
+
+
+def test_given_no_client_library_expect_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    def find(name: str) -> Any:
+        return None if name == "prometheus_client" else importlib.util.find_spec(name)
+
+    monkeypatch.setattr(module, "find_spec", find)
+    with pytest.raises(ImproperlyConfigured, match=r"pip install 'channelcelery\[metrics\]'"):
+        address_of("9464")
