@@ -35,10 +35,13 @@ RABBITMQ_PROGRAMS = (Path("/usr/lib/rabbitmq/bin"), Path("/opt/homebrew/sbin"), 
 class RedisServer:
     """A Redis server on loopback that a test can stop, kill, freeze and start again on its port."""
 
-    def __init__(self, directory: Path, *, port: int | None = None, appendonly: bool = False) -> None:
+    def __init__(
+        self, directory: Path, *, port: int | None = None, appendonly: bool = False, appendfsync: str = "everysec"
+    ) -> None:
         self.directory = directory
         self.port = port or free_port()
         self.appendonly = appendonly
+        self.appendfsync = appendfsync
         self.process: Process | None = None
 
     @property
@@ -60,6 +63,7 @@ class RedisServer:
         program = find_program("redis-server", package="redis-server")
         command = [program, "--port", str(self.port), "--bind", LOOPBACK, "--dir", str(self.directory)]
         command += ["--save", "", "--appendonly", "yes" if self.appendonly else "no", "--daemonize", "no"]
+        command += ["--appendfsync", self.appendfsync]
         self.process = Process(command, log=self.directory / "redis.log")
         _wait_for_port(self.process, self.port, timeout=10, ready=self._answers)
 
@@ -204,7 +208,11 @@ class RabbitServer:
 
 @contextlib.contextmanager
 def redis_server(
-    *, port: int | None = None, directory: Path | None = None, appendonly: bool = False
+    *,
+    port: int | None = None,
+    directory: Path | None = None,
+    appendonly: bool = False,
+    appendfsync: str = "everysec",
 ) -> Iterator[RedisServer]:
     """Run a Redis server for the length of a `with` block.
 
@@ -212,9 +220,10 @@ def redis_server(
         port: a loopback port; a free one by default.
         directory: where it writes; a temporary one by default.
         appendonly: whether data survives a kill.
+        appendfsync: when that is on disk, in Redis's own words.
     """
     with tempfile.TemporaryDirectory(prefix="redis-") as temporary:
-        server = RedisServer(directory or Path(temporary), port=port, appendonly=appendonly)
+        server = RedisServer(directory or Path(temporary), port=port, appendonly=appendonly, appendfsync=appendfsync)
         try:
             server.start()
             yield server

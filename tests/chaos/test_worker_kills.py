@@ -1,0 +1,77 @@
+"""Workers that are killed while they run messages."""
+
+import random
+import time
+
+import pytest
+
+from tests.chaos.effects import Effect
+from tests.chaos.system import System, Toll
+from tests.processes import wait_until
+from tests.scale import scaled
+
+pytestmark = pytest.mark.chaos
+
+#: of each kind: a worker's whole process group, and one process of its pool
+KILLS = scaled(1, 20)
+MESSAGES = scaled(300, 10_000)
+#: Seconds without any effect after which what is missing is lost.
+QUIET = scaled(20, 45)
+#: On each broker with each concurrency, or with one of them.
+SYSTEMS = scaled([("redis", 4), ("amqp", 1)], [(broker, count) for broker in ("redis", "amqp") for count in (1, 4)])
+
+
+def kill_workers(system: System, concurrency: int, *, messages: int, kills: int, children: int, quiet: float) -> Toll:
+    """Send messages, then kill the worker's process group and processes of its pool in turn, until all have ended.
+
+    Args:
+        system: with no worker yet.
+        concurrency: of the worker, which is started again at once.
+        messages: to send.
+        kills: of the group, that interrupt a message.
+        children: kills of one process of the pool, that interrupt a message.
+        quiet: as in `finish`.
+    """
+    chance = random.Random(concurrency)
+    plan = ["group"] * kills + ["child"] * children
+    chance.shuffle(plan)
+    system.send_all(messages)
+    worker = system.run_worker(concurrency)
+    for number, what in enumerate(plan):
+        # spread over the messages, the first early enough for the last
+        after = round(messages * 0.9 * (number + chance.random()) / len(plan))
+        system.wait(lambda effects, after=after: len(effects.ended("work")) >= after, "messages to end", 300)
+        while system.kills == number:
+            running = _one_that_runs(system)
+            time.sleep(chance.uniform(0, 0.015))
+            if what == "child":
+                system.kill_child(running)
+            else:
+                system.kill_group(worker)
+                worker = system.run_worker(concurrency)
+    return system.finish(quiet=quiet)
+
+
+def _one_that_runs(system: System) -> Effect:
+    def find() -> Effect | None:
+        seen = len(system.effects.all)
+        new = system.effects.all[seen - 1 :]
+        last = new[-1] if new else None
+        alive = last is not None and last.what == "start" and last.channel == "work" and last not in system.interrupted
+        return last if alive else None
+
+    return wait_until(find, timeout=60, what="a message to start", interval=0.001)
+
+
+@pytest.mark.parametrize(("broker_url", "concurrency"), SYSTEMS, indirect=["broker_url"])
+def test_if_workers_are_killed_expect_nothing_lost(system: System, concurrency: int) -> None:
+    """Given messages of 20 ms that send another / If the worker or a process of it is killed / Expect all to end."""
+    toll = kill_workers(system, concurrency, messages=MESSAGES, kills=KILLS, children=KILLS, quiet=QUIET)
+    print(toll)
+    assert toll.sent == MESSAGES, toll
+    assert toll.lost == [], toll
+    assert toll.kills == 2 * KILLS, toll
+    # what ran, and what had been prefetched: as many again
+    assert toll.extra <= toll.kills * 2 * concurrency, toll
+    assert toll.slowest < 30, toll
+    assert toll.dead == 0, toll
