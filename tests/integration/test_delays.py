@@ -1,6 +1,6 @@
 """Delayed messages through real workers, on both brokers: never early, soon after they are due, whatever stops.
 
-How late they are to the millisecond is measured by `make bench`: here other tests run on the same machine.
+How late they are to the millisecond is for `python -m benchmarks.delays`: here other tests run on the same machine.
 """
 
 import json

@@ -232,7 +232,7 @@ class TestChannelSession:
 
     @pytest.mark.parametrize("engine", ["db", "cached_db", "cache", "file"])
     def test_given_any_engine_expect_it_to_work(self, engine: str, settings: Any, session_files: Path) -> None:
-        """Item 146."""
+        """Items 47 and 146: CHANNEL_SESSION_ENGINE counts rather than SESSION_ENGINE."""
         settings.CHANNEL_SESSION_ENGINE = f"django.contrib.sessions.backends.{engine}"
         reply = f"websocket.send!node.{engine}"
         for n in (1, 2):
