@@ -74,6 +74,8 @@ class _Turn:
     #: claimed rows, and until when they are
     rows: list[Any] = field(default_factory=list)
     claimed: float = 0.0
+    #: (seconds to wait for its end, how often published) -> rows that were published
+    settled: dict[tuple[float, int], list[Any]] = field(default_factory=dict)
 
     def publish(self, until: float) -> bool:
         """Publish one batch, and tell whether there was one.
@@ -90,6 +92,10 @@ class _Turn:
             while self.rows and time.monotonic() < until:
                 self._publish(self.rows[0])
         finally:
+            # together, as each writing transaction may wait for a disk; who is killed here has published copies
+            for (seconds, published), rows in self.settled.items():
+                self._settle(rows, seconds, published)
+            self.settled.clear()
             self._settle(self.rows, 0)  # what was not come to
         return found
 
@@ -104,7 +110,7 @@ class _Turn:
             self._pass_over(row, FULL_AGAIN)
             return
         self.rows.remove(row)
-        self._settle([row], wait_of(parcel), row.published + 1)
+        self.settled.setdefault((wait_of(parcel), row.published + 1), []).append(row)
         self.number += 1
 
     def _pass_over(self, row: Any, seconds: float) -> None:

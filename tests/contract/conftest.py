@@ -12,7 +12,15 @@ from channelcelery.broker.connection import use_app
 from channelcelery.layers import channel_layers
 from channelcelery.reliable.sending import ReliableSender
 from tests.contract.brokers import Broker
-from tests.contract.databases import Shop, ShopRouter, database_at, empty_tables, make_tables, new_postgres_database
+from tests.contract.databases import (
+    SQLITE,
+    Shop,
+    ShopRouter,
+    database_at,
+    empty_tables,
+    make_tables,
+    new_postgres_database,
+)
 from tests.fakes import FakeLayer
 
 
@@ -35,7 +43,7 @@ def shop_entry(
     """What DATABASES says of a database with the tables of reliable channels, once of each kind."""
     if request.param == "sqlite":
         path = tmp_path_factory.mktemp("shop") / "shop.sqlite3"
-        entry = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(path), "OPTIONS": {"timeout": 20}}
+        entry = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(path), "OPTIONS": dict(SQLITE)}
     else:
         entry = new_postgres_database(request.getfixturevalue("postgres"))
     with django_db_blocker.unblock(), database_at(entry):

@@ -12,6 +12,7 @@ from django.db import connections
 
 __all__ = [
     "SHOP",
+    "SQLITE",
     "Shop",
     "ShopRouter",
     "at_the_same_time",
@@ -23,6 +24,8 @@ __all__ = [
 
 #: The database's alias.
 SHOP = "shop"
+#: Options of SQLite: no test is about what a crash of the machine leaves, and its disk may be busy.
+SQLITE = {"timeout": 20, "init_command": "PRAGMA synchronous=OFF"}
 _numbers = itertools.count(1)
 
 

@@ -55,7 +55,8 @@ class OutboxSetup(ReliableSetup):
             self.database = {**new_postgres_database(self.postgres), "CONN_MAX_AGE": 60}
         else:
             # as the documentation says for several processes
-            options = {"timeout": 20, "transaction_mode": "IMMEDIATE", "init_command": "PRAGMA journal_mode=WAL"}
+            pragmas = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
+            options = {"timeout": 20, "transaction_mode": "IMMEDIATE", "init_command": pragmas}
             name = str(self.directory / "db.sqlite3")
             self.database = {"ENGINE": "django.db.backends.sqlite3", "NAME": name, "OPTIONS": options}
         # what its sender was killed over is published after 2 s, what the broker lost after 4
