@@ -3,8 +3,9 @@
 A queue's message is a *batch*: a map of the version `v`, the channel `c` and the items `m`, each item opaque bytes, so
 that a worker's main process can hand items on without reading them. An *item* is a map of the deadline `d`
 (milliseconds since the epoch), the content `b` and, where consumers asked to run it later, how often it went back to
-its channel, `n`; `k` marks the copy of one that waits for its turn elsewhere. Readers ignore fields that they do not
-know and accept the next version, so that workers and interfaces can be upgraded in either order.
+its channel, `n`; `k` marks the copy of one that waits for its turn elsewhere; `t` is its trace, where there is one.
+Readers ignore fields that they do not know and accept the next version, so that workers and interfaces can be upgraded
+in either order.
 """
 
 from collections.abc import Sequence
@@ -60,12 +61,14 @@ class Item:
         deadline: milliseconds since the epoch after which it must not be delivered (item 56).
         retries: how often it went back to its channel since a consumer asked to run it later (item 80).
         copy: it waits for its turn elsewhere, and may have had it.
+        trace: the `traceparent` of its sending (W3C Trace Context), or "".
     """
 
     content: dict[str, Any]
     deadline: int
     retries: int = 0
     copy: bool = False
+    trace: str = ""
 
 
 def encode_content(content: object, limit: int) -> bytes:
@@ -127,10 +130,13 @@ def _check_keys(fields: dict[Any, Any]) -> None:
             raise InvalidContent(f"a message's keys are text: {key!r:.200} is {type(key).__name__}")
 
 
-def encode_item(content: bytes, deadline: int) -> bytes:
-    """Wrap encoded content with its deadline (milliseconds since the epoch)."""
+def encode_item(content: bytes, deadline: int, trace: str = "") -> bytes:
+    """Wrap encoded content with its deadline (milliseconds since the epoch), and with its trace if it has one."""
     packed: bytes = msgpack.packb(deadline)
-    return b"\x82\xa1d" + packed + b"\xa1b" + content
+    if not trace:
+        return b"\x82\xa1d" + packed + b"\xa1b" + content
+    mark: bytes = msgpack.packb(trace)
+    return b"\x83\xa1d" + packed + b"\xa1t" + mark + b"\xa1b" + content
 
 
 def count_retry(item: bytes) -> bytes:
@@ -192,7 +198,8 @@ def decode_item(item: bytes) -> Item:
         raise InvalidEnvelope("the content or the deadline is missing")
     if type(retries) is not int or retries < 0:
         raise InvalidEnvelope("the count of retries is no count")
-    return Item(content, deadline, retries, fields.get("k") is True)
+    trace = fields.get("t")
+    return Item(content, deadline, retries, fields.get("k") is True, trace if isinstance(trace, str) else "")
 
 
 def decode_content(packed: bytes) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from channelcelery.conf import LayerConfig
 from channelcelery.core.envelope import encode_content, encode_item
 from channelcelery.exceptions import ChannelFull
 from channelcelery.interface.faults import Faults
+from channelcelery.tracing import sent
 
 __all__ = ["Intake", "Offers", "Place"]
 
@@ -111,7 +112,8 @@ class Intake:
         self._offer(channel, content)
 
     def _offer(self, channel: str, content: bytes) -> None:
-        self._publisher.offer(channel, encode_item(content, int((time.time() + self._config.expiry) * 1000)))
+        deadline = int((time.time() + self._config.expiry) * 1000)
+        self._publisher.offer(channel, encode_item(content, deadline, sent(channel)))
 
     def stand_in_line(self, channel: str, content: bytes, patience: float, settled: Callable[[bool], object]) -> Place:
         """Have a message that was refused wait for room, behind those that wait already.

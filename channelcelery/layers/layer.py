@@ -30,6 +30,7 @@ from channelcelery.layers.inbox import Inbox
 from channelcelery.layers.order import OrderStore
 from channelcelery.layers.pieces import InterfacePieces, WorkerPieces
 from channelcelery.layers.routers import reliable_channels_of
+from channelcelery.tracing import sent
 
 __all__ = ["ChannelLayer"]
 
@@ -139,15 +140,17 @@ class ChannelLayer(ClassicApi):
         if self.is_reliable(channel):
             return ReliableSend(channel, uuid4().hex, packed, outbox=self.has_outbox(channel))
         if not is_reply_channel(channel):
-            return ChannelSend(channel, encode_item(packed, self._deadline()))
+            return ChannelSend(channel, encode_item(packed, self._deadline(), sent(channel)))
         if is_body_channel(channel):
             return BodySend(channel, packed)
         address = reply_address(channel)
+        sent(channel)
         control = isinstance(content, dict) and not _CONTROLS.isdisjoint(content)
         return ReplySend(channel, address.node, address.token, packed, control)
 
     def prepare_group(self, group: str, content: object) -> GroupSend:
         """Check and encode a message for a group; raises as `prepare` does."""
+        sent("group")
         return GroupSend(group, encode_content(content, self.config.message_size))
 
     def prepare_delayed(self, channel: str, content: object, delay: object) -> DelayedSend | ReliableSend:

@@ -33,6 +33,7 @@ from channelcelery.message import Message
 from channelcelery.routes import Consumer, Match
 from channelcelery.routing import get_router
 from channelcelery.signals import Worker, consumer_finished, consumer_started
+from channelcelery.tracing import processing
 
 __all__ = ["MAX_RETRIES", "Received", "Run", "read", "run_message", "run_received"]
 
@@ -57,6 +58,7 @@ class Received:
         reliable: its channel is, so that its end is the caller's to handle, and nothing leaves unless it returned.
         outbox: the database in whose transaction it runs, so that what it sends to reliable channels goes to the outbox
             there; None has it sent to the broker.
+        trace: what it carried along for `tracing`.
     """
 
     message: Message
@@ -68,6 +70,7 @@ class Received:
     copy: bool = False
     reliable: bool = False
     outbox: str | None = None
+    trace: str = ""
 
 
 @dataclass(slots=True)
@@ -111,7 +114,7 @@ def read(layer: ChannelLayer, channel: str, item: bytes, counts: Counter[str]) -
     if (found := _route(message, counts)) is None:
         return None
     expired = decoded.deadline < time.time() * 1000
-    return Received(message, *found, item, decoded.retries, expired, decoded.copy)
+    return Received(message, *found, item, decoded.retries, expired, decoded.copy, trace=decoded.trace)
 
 
 def _route(message: Message, counts: Counter[str]) -> Match | None:
@@ -144,13 +147,16 @@ def run_received(received: Received, counts: Counter[str]) -> Run:
         What the consumer sent, also if it raised, and whether the message is to run again.
     """
     run, begun = Run(consumer=consumer_name(received.consumer)), time.perf_counter()
-    with collect_sends() as collected:
+    channel = received.message.channel.name
+    with collect_sends() as collected, processing(channel, run.consumer, received.trace) as fail:
         try:
             run.later, run.error = _consume(received, run.consumer, counts, collected)
         except Exception as error:  # a reply channel that no interface process made
             counts["failed"] += 1
-            logger.exception("a message of %s could not be handled", received.message.channel.name)
+            logger.exception("a message of %s could not be handled", channel)
             run.error = error
+        if run.error is not None:
+            fail(run.error)
     run.sends = collected.sends
     run.seconds = time.perf_counter() - begun
     return run

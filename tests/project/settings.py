@@ -18,6 +18,11 @@ INSTALLED_APPS = [
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": os.environ.get("TEST_DATABASE", ":memory:")}}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+if _spans := os.environ.get("TEST_SPANS"):
+    from tests.project.spans import record_to
+
+    record_to(_spans)
+
 _url = os.environ.get("CHANNEL_LAYER_URL")
 _config = json.loads(os.environ.get("TEST_LAYER_CONFIG", "{}"))
 CHANNEL_LAYERS = {

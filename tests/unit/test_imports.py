@@ -22,7 +22,7 @@ ROOT = Path(channelcelery.__file__).parent
 #: From what knows least to what knows most; a module imports from its own row and those above it.
 ROWS = [
     ["exceptions"],
-    ["core", "conf"],
+    ["core", "conf", "tracing"],
     ["layers", "broker"],
     ["channel", "message", "routes", "routing", "consumers", "signals", "around"],
     [

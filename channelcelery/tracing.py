@@ -1,0 +1,82 @@
+"""Traces for OpenTelemetry: nothing at all unless its API is installed and the project has set up who records them.
+
+A message carries the W3C `traceparent` of its sending, and its consumer's span is a child of that. Channels' names are
+those of the routing; of a reply channel only what comes before its secret is told.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+__all__ = ["is_active", "processing", "sent"]
+
+# not a dependency
+_api: Any
+try:
+    from opentelemetry import trace as _api
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+except ImportError:
+    _api = None
+
+
+def is_active() -> bool:
+    """Tell whether anybody records spans."""
+    return _api is not None and not isinstance(
+        _api.get_tracer_provider(), _api.ProxyTracerProvider | _api.NoOpTracerProvider
+    )
+
+
+def sent(channel: str) -> str:
+    """Record that a message was sent, and return what it carries along; "" where nobody records it.
+
+    Args:
+        channel: the channel, of whatever kind.
+    """
+    if not is_active():
+        return ""
+    with _span("send", channel, _api.SpanKind.PRODUCER):
+        carrier: dict[str, str] = {}
+        TraceContextTextMapPropagator().inject(carrier)
+    return carrier.get("traceparent", "")
+
+
+@contextmanager
+def processing(channel: str, consumer: str, trace: str) -> Iterator[Callable[[BaseException], None]]:
+    """Record what a consumer does as a span.
+
+    Args:
+        channel: the channel that the message came by.
+        consumer: its name.
+        trace: what the message carried along.
+
+    Yields:
+        What tells that the consumer raised.
+    """
+    if not is_active():
+        yield _nothing
+        return
+    parent = TraceContextTextMapPropagator().extract({"traceparent": trace}) if trace else None
+    with _span("process", channel, _api.SpanKind.CONSUMER, parent, consumer) as span:
+
+        def fail(error: BaseException) -> None:
+            span.record_exception(error)
+            span.set_status(_api.StatusCode.ERROR, type(error).__name__)
+
+        yield fail
+
+
+def _nothing(error: BaseException) -> None:
+    return None
+
+
+def _span(verb: str, channel: str, kind: Any, parent: Any = None, consumer: str = "") -> Any:
+    name = channel.partition("!")[0].partition("?")[0]
+    attributes = {
+        "messaging.system": "channelcelery",
+        "messaging.operation.type": verb,
+        "messaging.destination.name": name,
+    }
+    if consumer:
+        attributes["code.function.name"] = consumer
+    tracer = _api.get_tracer("channelcelery")
+    return tracer.start_as_current_span(f"{verb} {name}", context=parent, kind=kind, attributes=attributes)
