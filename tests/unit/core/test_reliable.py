@@ -16,6 +16,7 @@ from channelcelery.core.reliable import (
     after_run,
     before_run,
     count_redelivery,
+    wait_for_end,
 )
 
 attempts = st.integers(1, 50)
@@ -40,9 +41,17 @@ class TestPolicy:
             Reliable(**values)
 
     @pytest.mark.parametrize(
-        "values", [{"max_attempts": 2.0}, {"max_attempts": True}, {"backoff": "1"}, {"time_limit": False}]
+        "values",
+        [
+            {"max_attempts": 2.0},
+            {"max_attempts": True},
+            {"backoff": "1"},
+            {"time_limit": False},
+            {"outbox": 1},
+            {"idempotent": "yes"},
+        ],
     )
-    def test_if_a_value_is_no_number_expect_an_error_that_names_it(self, values: dict[str, Any]) -> None:
+    def test_if_a_value_is_of_another_kind_expect_an_error_that_names_it(self, values: dict[str, Any]) -> None:
         with pytest.raises(TypeError, match=f"Reliable\\({next(iter(values))}="):
             Reliable(**values)
 
@@ -104,3 +113,17 @@ def test_a_message_runs_at_most_so_often_and_ends_well_or_dead(policy: Reliable,
 @given(attempts, st.integers(0, 50))
 def test_a_redelivery_counts_more_than_all_before(written: int, counted: int) -> None:
     assert count_redelivery(written, counted) > max(written, counted)
+
+
+class TestWaitingForAnEnd:
+    @given(st.floats(1, 1e5), st.integers(1, 10**6), st.one_of(st.none(), st.floats(0.1, 1e5)))
+    def test_expect_no_less_than_what_is_set_or_two_runs_take_and_at_most_twice_as_much_each_time(
+        self, seconds: float, published: int, limit: float | None
+    ) -> None:
+        policy = Reliable(time_limit=limit)
+        first, one, next_ = (wait_for_end(policy, seconds, number) for number in (1, published, published + 1))
+        assert first == max(seconds, 2 * (limit or 0)) <= one <= next_ <= 2 * one
+        assert one <= max(first, 86_400)
+
+    def test_expect_it_to_double(self) -> None:
+        assert [wait_for_end(Reliable(), 300, number) for number in (1, 2, 3, 20)] == [300, 600, 1200, 86_400]
