@@ -95,24 +95,33 @@ def _flush_reliable(layer: ChannelLayer, sends: Sequence[ReliableSend], dropped:
 
 
 def _flush_queued(layer: ChannelLayer, sends: Sequence[ChannelSend], dropped: Counter[str]) -> None:
+    """Send to queues, one channel after the other, so that what left before the broker went away is not counted."""
     deadline = time.monotonic() + WAIT_FOR_ROOM
-    try:
-        while full := layer.flush_sends(sends):
-            sends = [send for send in sends if send.channel in full]
-            if time.monotonic() >= deadline:
-                dropped["channel_full"] += len(sends)
-                logger.error(
-                    "%d messages were dropped since %s stayed at capacity for %g s: run more workers, raise "
-                    "the capacity, or send with immediately=True to handle ChannelFull",
-                    len(sends),
-                    ", ".join(full),
-                    WAIT_FOR_ROOM,
-                )
-                return
+    waiting: dict[str, list[ChannelSend]] = {}
+    for send in sends:
+        waiting.setdefault(send.channel, []).append(send)
+    while waiting:
+        try:
+            for channel in tuple(waiting):
+                if not layer.flush_sends(waiting[channel]):
+                    del waiting[channel]
+        except BrokerUnavailable as error:
+            lost = sum(map(len, waiting.values()))
+            dropped["broker_unavailable"] += lost
+            logger.error("%d messages were dropped: %s", lost, error)
+            return
+        if waiting and time.monotonic() >= deadline:
+            dropped["channel_full"] += sum(map(len, waiting.values()))
+            logger.error(
+                "%d messages were dropped since %s stayed at capacity for %g s: run more workers, raise "
+                "the capacity, or send with immediately=True to handle ChannelFull",
+                sum(map(len, waiting.values())),
+                ", ".join(waiting),
+                WAIT_FOR_ROOM,
+            )
+            return
+        if waiting:
             time.sleep(BETWEEN_TRIES)
-    except BrokerUnavailable as error:
-        dropped["broker_unavailable"] += len(sends)
-        logger.error("%d messages were dropped: %s", len(sends), error)
 
 
 def _flush_pushed(layer: ChannelLayer, sends: Sequence[Send], dropped: Counter[str]) -> None:

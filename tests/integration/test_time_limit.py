@@ -8,6 +8,8 @@ from dataclasses import replace
 import pytest
 
 from channelcelery.core.envelope import encode_content, encode_item
+from tests.integration.test_interface_process import interface
+from tests.integration.wire import Wire
 from tests.integration.workers import NEVER, WorkerSetup
 from tests.scale import scaled
 
@@ -86,3 +88,36 @@ def test_if_nothing_begins_although_messages_wait_then_the_worker_ends_for_its_s
         assert "this worker began nothing for 1 s" in worker.output()
     assert setup.left() == 20
     assert len(setup.lines()) == 10
+
+
+@one_broker
+def test_if_the_process_of_a_view_is_killed_then_its_clients_are_told_at_once(setup: WorkerSetup) -> None:
+    """Given a stream that a thread of the process sends / Expect its end too, long before `http_timeout` is over."""
+    with (
+        setup.worker(concurrency=1) as worker,
+        interface(setup) as it,
+        Wire(it.port) as reader,
+        Wire(it.port) as waiter,
+    ):
+        reader.request("GET", "/stream/1000/100")
+        stream = reader.begin()
+        assert len(stream.read(65536)) == 65536
+        waiter.request("GET", "/hang")
+        pid = setup.wait_for_lines(2)[-1].removeprefix("hangs ")
+        os.kill(int(pid), signal.SIGKILL)
+        assert waiter.response()[0] == 500
+        assert reader.is_closed(timeout=20)
+        assert worker.returncode is None
+
+
+@one_broker
+def test_given_autoscale_then_a_backlog_of_a_channel_makes_the_pool_grow_and_max_tasks_per_child_loses_none(
+    setup: WorkerSetup,
+) -> None:
+    """Given a pool of 1 to 4 processes that are replaced after two jobs each."""
+    setup.send_work(40, 0.1)
+    with setup.worker(concurrency=1, arguments=["--autoscale", "4,1", "--max-tasks-per-child", "2"]) as worker:
+        lines = setup.wait_for_lines(40)
+        assert "Scaling up" in worker.output()
+        assert worker.returncode is None
+    assert sorted(map(int, lines)) == list(range(40))

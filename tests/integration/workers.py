@@ -28,6 +28,8 @@ class WorkerSetup:
         layer: URL of the layer's Redis.
         directory: a temporary directory.
         config: CONFIG of the layer, as JSON.
+        environment: more variables of the processes.
+        cwd: where they are started.
     """
 
     broker: str
@@ -35,6 +37,7 @@ class WorkerSetup:
     directory: Path
     config: str = "{}"
     environment: dict[str, str] = field(default_factory=dict)
+    cwd: Path = ROOT
     project = "tests.project"
 
     @property
@@ -60,7 +63,7 @@ class WorkerSetup:
         celery = os.path.join(os.path.dirname(sys.executable), "celery")
         command = [celery, "-A", self.project, "worker", "-P", pool, "-c", str(concurrency), "-l", "info"]
         # it would wait a second for other workers to answer
-        return Process([*command, "--without-mingle", *arguments], env=self.env(), cwd=ROOT)
+        return Process([*command, "--without-mingle", *arguments], env=self.env(), cwd=self.cwd)
 
     @contextmanager
     def worker(self, pool: str = "prefork", concurrency: int = 4, arguments: Sequence[str] = ()) -> Iterator[Process]:
@@ -71,7 +74,7 @@ class WorkerSetup:
 
     def python(self, code: str) -> None:
         """Run Python code as a process of the project, to its end."""
-        with Process([sys.executable, "-c", code], env=self.env(), cwd=ROOT) as process:
+        with Process([sys.executable, "-c", code], env=self.env(), cwd=self.cwd) as process:
             assert process.wait(30) == 0, process.output()
 
     def lines(self) -> list[str]:

@@ -1,6 +1,7 @@
 """Views with long bodies, either way; what happens to them is written down."""
 
 import hashlib
+import os
 import tempfile
 import time
 from collections.abc import Iterator
@@ -31,6 +32,13 @@ def download(request: HttpRequest, size: int) -> FileResponse:
 def stream(request: HttpRequest, parts: int, milliseconds: int) -> StreamingHttpResponse:
     """Send parts of 64 KiB, one after another, with a pause after each."""
     return StreamingHttpResponse(_parts(parts, milliseconds / 1000))
+
+
+def hang(request: HttpRequest) -> HttpResponse:
+    """Write the process down, and never answer."""
+    write_down(f"hangs {os.getpid()}")
+    while True:
+        time.sleep(1)
 
 
 def _parts(parts: int, pause: float) -> Iterator[bytes]:

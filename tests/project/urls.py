@@ -3,7 +3,7 @@
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
-from tests.project.bodies import digest, download, stream
+from tests.project.bodies import digest, download, hang, stream
 
 
 def hello(request: HttpRequest) -> HttpResponse:
@@ -14,6 +14,7 @@ def hello(request: HttpRequest) -> HttpResponse:
 urlpatterns = [
     path("hello", hello),
     path("digest", digest),
+    path("hang", hang),
     path("download/<int:size>", download),
     path("stream/<int:parts>/<int:milliseconds>", stream),
 ]

@@ -118,6 +118,21 @@ class TestServersAway:
         assert layer.replies.delivered == [(REPLY, {"text": "x"})]
         assert "2 messages were dropped: the broker did not take the message: on purpose" in caplog.text
 
+    def test_if_the_broker_goes_away_in_the_middle_then_what_left_before_is_not_counted(
+        self, layer: FakeLayer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        publish = layer.publisher.publish
+
+        def take_one_channel(channel: str, items: Any) -> None:
+            if layer.publisher.queues:
+                raise BrokerUnavailable("on purpose")
+            publish(channel, items)
+
+        monkeypatch.setattr(layer.publisher, "publish", take_one_channel)
+        dropped = flush(sends(layer, ("a", {"n": 1}), ("b", {}), ("a", {"n": 2}), ("c", {}), ("b", {})))
+        assert layer.publisher.queues == {"a": [{"n": 1}, {"n": 2}]}
+        assert dropped == {"broker_unavailable": 3}
+
     def test_if_redis_is_away_then_messages_leave_all_the_same(
         self, layer: FakeLayer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
