@@ -87,7 +87,8 @@ class LayerConfig:
         order_stall: seconds that a lost message holds up the ordered ones of its connection at most.
         publish_buffer: messages of this process that may wait for the broker.
         publish_timeout: seconds for the broker to take a message.
-        publish_wait: seconds that a socket's message waits for room, during which the socket is not read.
+        publish_wait: seconds that a socket's message waits for room while its channel does not move.
+        drain_seconds: seconds over which an interface process that ends closes its sockets.
         heartbeat: seconds between an interface process's signs of life.
         node_expiry: seconds without one after which it counts as dead.
     """
@@ -144,6 +145,7 @@ class LayerConfig:
     heartbeat: float = 1.0
     node_expiry: float = 10.0
 
+    drain_seconds: float = 5.0
     def capacity_of(self, channel: str) -> int:
         """Return the capacity of a normal channel (item 52)."""
         for pattern, capacity in self.channel_capacity:

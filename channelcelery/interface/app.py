@@ -172,6 +172,11 @@ class InterfaceApplication:
         await self.close()
         await send({"type": "lifespan.shutdown.complete"})
 
+    async def drain(self) -> None:
+        """Take no more sockets, and close those that are there one after the other, over CONFIG["drain_seconds"]."""
+        if self._running is not None:
+            await self._running.node.drain()
+
     async def close(self) -> None:
         """Close every socket, publish what waits and leave nothing behind; takes a few seconds at most."""
         running, self._running = self._running, None

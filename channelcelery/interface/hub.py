@@ -199,6 +199,10 @@ class Hub:
             if not number % _SLICE:
                 yield
 
+    def websockets(self) -> list[LocalSocket]:
+        """Return the sockets, without requests, as of now."""
+        return [socket for token, socket in self._sockets.items() if not is_http_token(token)]
+
     def close_all(self, code: int) -> None:
         """Close every socket; each is removed when its connection ends."""
         self._each(lambda socket: socket.close(code))

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable, Iterable
 
 from channelcelery.core.membership import Changes
@@ -27,6 +28,8 @@ _TURN = 0.01
 _BEATS_PER_SWEEP = 5
 #: Seconds for sockets, and for Redis, to take note that this process ends.
 _LAST_WORDS = 0.8
+#: Seconds between two sockets that are closed when this process ends, however few there are.
+_LONGEST_DRAIN_PAUSE = 0.01
 #: Times that a task is cancelled, 0.1 s apart, before it is left to itself.
 _CANCELS = 10
 #: The close code of a process that goes down or begins anew (the registry of RFC 6455, section 11.7).
@@ -55,7 +58,7 @@ class Node:
         self._faults = faults
         self._inbox: Inbox = layer.make_inbox(layer.new_node())
         self._pieces: InterfacePieces | None = None
-        self._in_touch = self._opened = self._closing = self._lost = False
+        self._in_touch = self._opened = self._draining = self._closing = self._lost = False
         # a beat, a rebuild and a record each say what the state is: never two at once
         self._telling = asyncio.Lock()
         self._life: asyncio.Task[None] | None = None
@@ -71,6 +74,11 @@ class Node:
     def ready(self) -> bool:
         """Whether replies can reach it."""
         return self._opened and self._in_touch and not self._closing
+
+    @property
+    def takes_sockets(self) -> bool:
+        """Whether new sockets are to come to it."""
+        return self.ready and not self._draining
 
     @property
     def pieces(self) -> InterfacePieces:
@@ -253,6 +261,15 @@ class Node:
         pieces, self._pieces = self._pieces, None
         if pieces is not None:
             await pieces.close()
+
+    async def drain(self) -> None:
+        """Take no more sockets, and close those that are there one after the other: all at once would come back so."""
+        self._draining = True
+        sockets, begun = self.hub.websockets(), time.monotonic()
+        pause = min(self._layer.config.drain_seconds / max(len(sockets), 1), _LONGEST_DRAIN_PAUSE)
+        for number, socket in enumerate(sockets):
+            await asyncio.sleep(max(begun + number * pause - time.monotonic(), 0))
+            socket.close(_SERVICE_RESTART)
 
     async def close(self) -> None:
         """Close every socket, and remove what others know of this node; takes three seconds at most."""

@@ -51,7 +51,7 @@ class InterfaceProbe:
 
     def ready(self) -> str:
         """Return why no socket should be sent here."""
-        return "" if self._node.ready else "the channel layer is not reached, or this process ends"
+        return "" if self._node.takes_sockets else "the channel layer is not reached, or this process ends"
 
     def values(self) -> Mapping[str, Value]:
         """Return the metrics; those of the inbox are missing while Redis is away."""

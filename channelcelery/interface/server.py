@@ -1,7 +1,9 @@
 """The interface on uvicorn: the settings under which its limits hold and its sockets are cheap."""
 
+import asyncio
 import logging
 import signal
+import socket
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +25,7 @@ __all__ = ["Binding", "make_server", "serve", "show_log"]
 
 #: Bytes of a frame that the server takes above CONFIG["frame_size"], so that it is the application that refuses it.
 _FRAME_MARGIN = 1024 * 1024
-#: Seconds for requests under way to finish when the server ends; sockets are closed at once.
+#: Seconds for requests under way to finish when the server ends; what sockets are left is closed at once.
 _GRACE = 3
 
 
@@ -52,6 +54,7 @@ def make_server(
     access_log: bool = False,
     proxies: Sequence[str] = (),
     faults: Faults | None = None,
+    drain: Callable[[], Awaitable[None]] | None = None,
 ) -> uvicorn.Server:
     """Return a server, to be run on the main thread or awaited.
 
@@ -63,10 +66,11 @@ def make_server(
         proxies: addresses and networks whose X-Forwarded-For and X-Forwarded-Proto are believed; where there are any,
             no forwarded header of another peer reaches the application.
         faults: the application's, where connections that are turned away are counted.
+        drain: closes its sockets when the server ends, before the server does.
     """
     gate = Gate(config, faults or Faults(), proxies, files_allow())
     hide_session_keys()
-    return uvicorn.Server(
+    return _Server(
         uvicorn.Config(
             AccessLog(application) if access_log else application,
             host=binding.host,
@@ -90,8 +94,28 @@ def make_server(
             proxy_headers=bool(proxies),
             forwarded_allow_ips=list(proxies),
             timeout_graceful_shutdown=_GRACE,
-        )
+        ),
+        drain,
     )
+
+
+class _Server(uvicorn.Server):
+    """Takes no more connections when it ends, and has its sockets closed slowly: by itself it closes all at once."""
+
+    def __init__(self, config: uvicorn.Config, drain: Callable[[], Awaitable[None]] | None) -> None:
+        super().__init__(config)
+        self._drain = drain
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End; a second Ctrl-C ends it at once."""
+        for server in self.servers:
+            server.close()
+        if self._drain is not None:
+            draining = asyncio.ensure_future(self._drain())
+            while not draining.done() and not self.force_exit:
+                await asyncio.wait([draining], timeout=0.1)
+            draining.cancel()
+        await super().shutdown(sockets)
 
 
 def _protocols(gate: Gate) -> dict[str, Any]:

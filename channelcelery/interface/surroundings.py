@@ -30,6 +30,10 @@ class Holder(Protocol):
         """Whether replies can reach it."""
 
     @property
+    def takes_sockets(self) -> bool:
+        """Whether new sockets are to come to it."""
+
+    @property
     def pieces(self) -> InterfacePieces:
         """What carries HTTP bodies that do not fit one message."""
 

@@ -39,8 +39,8 @@ async def serve_websocket(around: Surroundings, scope: Scope, receive: Receive, 
 
 async def _serve(around: Surroundings, scope: Scope, receive: Receive, send: Send) -> None:
     faults, path = around.faults, scope["path"]
-    if not around.node.ready:
-        faults.note("not_ready", "sockets get 503 while the channel layer's Redis is away")
+    if not around.node.takes_sockets:
+        faults.note("not_ready", "sockets get 503 while the channel layer's Redis is away, or this process ends")
         await send_unavailable(scope, send)
         return
     subprotocol = choose_subprotocol(scope.get("subprotocols") or (), around.subprotocols)

@@ -1,5 +1,6 @@
 """The interface as operators run it: `runinterface` and plain uvicorn, on real Redis and a real broker."""
 
+import json
 import os
 import signal
 import socket
@@ -8,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,33 @@ def test_a_socket_lives_and_sigterm_ends_all_in_order(quick: WorkerSetup) -> Non
         with redis.Redis.from_url(quick.layer) as store:
             left = [key for key in store.scan_iter() if node.encode() in key or b"group" in key]
         assert left == []
+
+
+@redis_only
+def test_sigterm_closes_sockets_one_after_the_other(quick: WorkerSetup) -> None:
+    """Expect them closed with 1012, few by little, and none taken meanwhile, with nothing of them left."""
+    quick.config = json.dumps(json.loads(quick.config) | {"drain_seconds": 30})
+    ended: list[float] = []
+
+    def hear(client: ClientConnection) -> int | None:
+        code = closed_with(client)
+        ended.append(time.monotonic())
+        return code
+
+    with interface(quick) as it, ExitStack() as stack:
+        clients = [stack.enter_context(it.accepted())[0] for _ in range(100)]
+        with ThreadPoolExecutor(len(clients)) as pool:
+            codes = [pool.submit(hear, client) for client in clients]
+            it.process.terminate()
+            wait_until(lambda: ended, what="the first to be closed")
+            assert not _accepts(("127.0.0.1", it.port))
+            assert [code.result(15) for code in codes] == [1012] * len(clients)
+        assert it.process.wait() == 0
+        wait_until(lambda: len(it.worker.waiting("disconnect")) == len(clients), what="their disconnects")
+        with redis.Redis.from_url(quick.layer) as store:
+            assert list(store.scan_iter("cc:node:*")) == store.zrange("cc:nodes", 0, -1) == []
+    # a hundred a second, since there are few
+    assert ended[-1] - ended[0] > 0.6
 
 
 @redis_only

@@ -90,7 +90,13 @@ class Command(BaseCommand):
         hosts = ", ".join(maybe_sanitize_url(url) for url in config.hosts)
         access_log, proxies = options["access_log"] is not None, _proxies(options)
         server = make_server(
-            application, config, binding, access_log=access_log, proxies=proxies, faults=application.faults
+            application,
+            config,
+            binding,
+            access_log=access_log,
+            proxies=proxies,
+            faults=application.faults,
+            drain=application.drain,
         )
         self.stdout.write(
             f"Interface at {binding}, layer {config.alias} at {hosts}, broker {broker_identity()}. Ctrl-C ends it."

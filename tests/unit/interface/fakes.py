@@ -178,7 +178,12 @@ class FakePieces:
 class FakeNode:
     name: str = "node"
     ready: bool = True
+    draining: bool = False
     pieces: FakePieces = field(default_factory=FakePieces)
+
+    @property
+    def takes_sockets(self) -> bool:
+        return self.ready and not self.draining
 
 
 class World:
