@@ -10,6 +10,7 @@ from channelcelery.core.config_values import (
     read_connection_kwargs,
     read_hosts,
     read_http,
+    read_keys,
     read_origins,
     read_prefix,
     read_reliable_channels,
@@ -43,6 +44,7 @@ class LayerConfig:
         routing: ROUTING as given, or None.
         hosts: URLs of the layer's Redis servers.
         connection_kwargs: more arguments for the clients of these servers, as redis-py has them (item 52).
+        symmetric_encryption_keys: keys that encrypt what waits in queues and in Redis: the first closes, all open.
         prefix: what every queue and every Redis key begins with.
         expiry: seconds after which an unread message is dropped.
         group_expiry: seconds that a socket stays in a group after it was last added (item 58).
@@ -98,6 +100,7 @@ class LayerConfig:
     routing: Any = None
     hosts: tuple[str, ...] = ()
     connection_kwargs: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
+    symmetric_encryption_keys: tuple[bytes, ...] = field(default=(), repr=False)
     prefix: str = "cc:"
     expiry: float = 60.0
     group_expiry: float = 86_400.0
@@ -142,10 +145,10 @@ class LayerConfig:
     publish_buffer: int = 10_000
     publish_timeout: float = 5.0
     publish_wait: float = 5.0
+    drain_seconds: float = 5.0
     heartbeat: float = 1.0
     node_expiry: float = 10.0
 
-    drain_seconds: float = 5.0
     def capacity_of(self, channel: str) -> int:
         """Return the capacity of a normal channel (item 52)."""
         for pattern, capacity in self.channel_capacity:
@@ -156,12 +159,6 @@ class LayerConfig:
 
 _IN_ENTRY = {"BACKEND", "CONFIG", "ROUTING", "TEST_CONFIG"}
 _NOT_IN_CONFIG = {"alias", "kind", "routing"}
-
-#: Keys of Channels 1.x that cannot be obeyed, which must not be overlooked.
-_NOT_THERE = {
-    "symmetric_encryption_keys": "messages are not encrypted. Leave it out, and let TLS protect them on the way: "
-    "rediss:// in CONFIG['hosts'], amqps:// or rediss:// in CELERY_BROKER_URL",
-}
 
 #: More seconds, bytes or messages than this are a slip, and arithmetic with them would end beyond 64 bits.
 _MOST = 10**12
@@ -196,8 +193,6 @@ def layer_config(alias: str, settings: Mapping[str, Any]) -> LayerConfig:
     config = {} if config is None else config
     if not isinstance(config, Mapping):
         raise InvalidChannelLayerError(alias, "CONFIG", "it must be a dict")
-    for key in config.keys() & _NOT_THERE.keys():
-        raise wrong(alias, key, _NOT_THERE[key])
     known = {f.name for f in fields(LayerConfig)} - _NOT_IN_CONFIG
     if unknown := sorted(str(key) for key in config.keys() - known):
         raise InvalidChannelLayerError(
@@ -229,6 +224,7 @@ def _read_plain(alias: str, key: str, value: Any) -> Any:
 _READERS: Mapping[str, Callable[[str, str, Any], Any]] = {
     "hosts": read_hosts,
     "connection_kwargs": read_connection_kwargs,
+    "symmetric_encryption_keys": read_keys,
     "prefix": read_prefix,
     "channel_capacity": read_channel_capacity,
     "reliable_channels": read_reliable_channels,

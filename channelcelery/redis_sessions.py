@@ -4,6 +4,7 @@ A socket's session is read with every message, which is where a database is slow
 itself, so that `clearsessions` has nothing to do. Keys: `<prefix>session:<session key>`, text with a time to live.
 """
 
+import logging
 from functools import cache
 from typing import Any
 
@@ -15,10 +16,15 @@ from django.core.signals import setting_changed
 
 from channelcelery.conf import DEFAULT_CHANNEL_LAYER
 from channelcelery.core.delivery import host_of
+from channelcelery.core.sealing import Seal
+from channelcelery.exceptions import InvalidEnvelope
 from channelcelery.layers import channel_layers
 from channelcelery.layers.redis_clients import reaching_redis, sync_client
+from channelcelery.layers.seals import seal_of
 
 __all__ = ["SessionStore"]
+
+logger = logging.getLogger("django.channels.layer")
 
 
 class SessionStore(SessionBase):
@@ -32,7 +38,13 @@ class SessionStore(SessionBase):
         if data is None:
             self._session_key = None
             return {}
-        loaded: dict[str, Any] = self.decode(data.decode("utf-8"))
+        try:
+            opened = _layer()[2].open(data, _place(self.session_key))
+        except InvalidEnvelope as error:
+            logger.warning("a session cannot be read and counts as none: %s", error)
+            self._session_key = None
+            return {}
+        loaded: dict[str, Any] = self.decode(opened.decode("utf-8"))
         return loaded
 
     def exists(self, session_key: str) -> bool:
@@ -61,7 +73,8 @@ class SessionStore(SessionBase):
         if self.session_key is None:
             self.create()
             return
-        data = self.encode(self._get_session(no_load=must_create))  # type: ignore[attr-defined]
+        encoded = self.encode(self._get_session(no_load=must_create))  # type: ignore[attr-defined]
+        data = _layer()[2].close(encoded.encode(), _place(self.session_key))
         seconds = self.get_expiry_age()
         if seconds <= 0:
             self.delete()
@@ -77,22 +90,30 @@ class SessionStore(SessionBase):
         """Do nothing: Redis has done it."""
 
     def _execute(self, command: str, key: str, *arguments: Any) -> Any:
-        prefix, clients = _clients(getattr(settings, "CHANNELS_SESSION_LAYER", DEFAULT_CHANNEL_LAYER))
+        prefix, clients, _ = _layer()
         # what a client gave as its key may hold anything
         client = clients[host_of(ascii(key), len(clients))]
         with reaching_redis():
             return client.execute_command(command, f"{prefix}session:{key}", *arguments)  # type: ignore[no-untyped-call]
 
 
+def _place(session_key: str | None) -> str:
+    return f"session {session_key!a}"
+
+
+def _layer() -> tuple[str, list[redis.Redis], Seal]:
+    return _clients(getattr(settings, "CHANNELS_SESSION_LAYER", DEFAULT_CHANNEL_LAYER))
+
+
 @cache
-def _clients(alias: str) -> tuple[str, list[redis.Redis]]:
+def _clients(alias: str) -> tuple[str, list[redis.Redis], Seal]:
     config = channel_layers.config(alias)
     if config.kind != "redis":
         raise ImproperlyConfigured(
             f"channelcelery.redis_sessions needs a Redis: the channel layer {alias!r} is in memory. Set "
             "CHANNELS_SESSION_LAYER to the alias of a layer on Redis, or use another session engine"
         )
-    return config.prefix, [sync_client(config, url) for url in config.hosts]
+    return config.prefix, [sync_client(config, url) for url in config.hosts], seal_of(config)
 
 
 def _on_setting_changed(*, setting: str, **kwargs: Any) -> None:

@@ -18,6 +18,7 @@ from channelcelery.core.batches import cut
 from channelcelery.core.capacity import Gauge
 from channelcelery.core.envelope import decode_batch, encode_batch
 from channelcelery.exceptions import BrokerUnanswered, ChannelFull, InvalidEnvelope
+from channelcelery.layers.seals import seal_of
 
 __all__ = ["CONTENT_TYPE", "KombuPublisher", "declare", "queue_name"]
 
@@ -49,6 +50,7 @@ class KombuPublisher:
 
     def __init__(self, config: LayerConfig, connection: Callable[[], Connection] = connect) -> None:
         self._config = config
+        self._seal = seal_of(config)
         self._link = Link(config.publish_timeout, connection, after_fork=self._forget)
         self._forget()
 
@@ -83,7 +85,7 @@ class KombuPublisher:
                 if (body := self._link.persist(partial(self._get, queue))) is None:
                     return None
                 try:
-                    self._rest[channel] = deque(decode_batch(body).items)
+                    self._rest[channel] = deque(decode_batch(self._seal.open(body, queue)).items)
                 except InvalidEnvelope as error:
                     logger.error("a message in the queue %.200a cannot be read and is dropped: %s", queue, error)
             return self._rest[channel].popleft()
@@ -117,7 +119,7 @@ class KombuPublisher:
         producer = self._link.producer()
         try:
             producer.publish(
-                body,
+                self._seal.close(body, queue),
                 exchange="",  # the default exchange: on Redis any other costs a lookup for each message
                 routing_key=queue,
                 content_type=CONTENT_TYPE,

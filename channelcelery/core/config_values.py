@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from fnmatch import translate
+from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ __all__ = [
     "read_connection_kwargs",
     "read_hosts",
     "read_http",
+    "read_keys",
     "read_origins",
     "read_prefix",
     "read_reliable_channels",
@@ -32,6 +34,10 @@ _FIXED_ARGUMENTS = frozenset(
         "timeout",
     }
 )
+
+
+#: Characters of an encryption key, at least.
+_KEY_BYTES = 32
 
 
 def wrong(alias: str, key: str, mend: str) -> InvalidChannelLayerError:
@@ -87,6 +93,19 @@ def read_connection_kwargs(alias: str, key: str, value: Any) -> Mapping[str, Any
     if fixed := sorted(value.keys() & _FIXED_ARGUMENTS):
         raise wrong(alias, key, f"{fixed[0]!r} cannot be chosen, the layer depends on its own")
     return dict(value)
+
+
+def read_keys(alias: str, key: str, value: Any) -> tuple[bytes, ...]:
+    """Return the keys that encrypt messages, given text or bytes."""
+    if not isinstance(value, list | tuple) or not all(isinstance(each, str | bytes) for each in value):
+        raise wrong(alias, key, "write a list of keys, such as [secrets.token_urlsafe(32)]")
+    keys = tuple(each.encode() if isinstance(each, str) else each for each in value)
+    # none is shown
+    if any(len(each) < _KEY_BYTES for each in keys):
+        raise wrong(alias, key, f"a key has at least {_KEY_BYTES} characters: make one by secrets.token_urlsafe(32)")
+    if keys and not find_spec("cryptography"):
+        raise wrong(alias, key, "it needs a library: pip install 'channelcelery[cryptography]'")
+    return keys
 
 
 def read_prefix(alias: str, key: str, value: Any) -> str:

@@ -7,6 +7,7 @@ Each entry of the stream is a flat map of fields; the field that is there says w
     j + k        a join: the group's name and the connection's token
     l + k        a leave: likewise
 
+Where messages are encrypted, `r` and `b` are, and a join has a proof `s` that one of us wrote it.
 Unknown fields are ignored; an entry with none of these is unreadable.
 """
 
@@ -17,6 +18,7 @@ from typing import Any
 import msgpack
 
 from channelcelery.core.envelope import decode_content, unpack
+from channelcelery.core.sealing import NoSeal, Seal
 from channelcelery.exceptions import InvalidEnvelope
 
 __all__ = ["Entry", "GroupEntry", "JoinEntry", "LeaveEntry", "RepliesEntry", "decode_entry", "encode_replies"]
@@ -53,6 +55,8 @@ class LeaveEntry:
     token: str
 
 
+_OPEN = NoSeal()
+
 Entry = RepliesEntry | GroupEntry | JoinEntry | LeaveEntry
 
 
@@ -70,22 +74,28 @@ def encode_replies(replies: Sequence[tuple[str, bytes]]) -> bytes:
     return b"".join(parts)
 
 
-def decode_entry(fields: Mapping[bytes, bytes]) -> Entry:
+def decode_entry(fields: Mapping[bytes, bytes], node: str = "", seal: Seal = _OPEN, now: int = 0) -> Entry:
     """Read one entry of an inbox.
 
     Args:
         fields: the entry's fields as Redis keeps them.
+        node: whose inbox it is.
+        seal: opens what is encrypted.
+        now: milliseconds since the epoch.
 
     Raises:
         InvalidEnvelope: it cannot be read.
     """
     if (replies := fields.get(b"r")) is not None:
-        return RepliesEntry(_decode_replies(replies))
+        return RepliesEntry(_decode_replies(seal.open(replies, f"inbox {node}", now)))
     try:
         if (group := fields.get(b"g")) is not None:
-            return GroupEntry(group.decode("ascii"), decode_content(fields[b"b"]))
+            name = group.decode("ascii")
+            return GroupEntry(name, decode_content(seal.open(fields[b"b"], f"group {name}", now)))
         if (group := fields.get(b"j")) is not None:
-            return JoinEntry(group.decode("ascii"), fields[b"k"].decode("ascii"))
+            join = JoinEntry(group.decode("ascii"), fields[b"k"].decode("ascii"))
+            seal.open(fields.get(b"s", b""), f"join {join.group} {join.token}", now)
+            return join
         if (group := fields.get(b"l")) is not None:
             return LeaveEntry(group.decode("ascii"), fields[b"k"].decode("ascii"))
     except (KeyError, UnicodeDecodeError) as error:

@@ -3,11 +3,12 @@
     HTTP GET /p 200 [0.12, 127.0.0.1:50000]
     WebSocket HANDSHAKING|CONNECT|REJECT|DISCONNECT /chat/ [127.0.0.1:50001]
 
-Session keys are taken out of every URL (item 139), and what a client wrote is escaped: it forges no line and moves no
-cursor.
+Session keys, and what else is named like a secret, are taken out of every URL (item 139), and what a client wrote is
+escaped: it forges no line and moves no cursor.
 """
 
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable
 from logging.handlers import WatchedFileHandler
@@ -22,6 +23,8 @@ logger = logging.getLogger("django.channels.server")
 
 #: The loggers on which uvicorn writes URLs.
 _LOGGERS = ("uvicorn.access", "uvicorn.error")
+#: Names of parameters whose values no log shows, as Django's debug pages have them (SafeExceptionReporterFilter).
+_SECRET = re.compile(r"session_?(?:key|id)|token|secret|passw|pwd|signature|api_?key|auth|jwt|ticket", re.IGNORECASE)
 #: Characters of a URL that a line shows at most.
 _MOST = 1000
 
@@ -151,7 +154,7 @@ def show_requests_as_django() -> None:
 
 
 def without_session_key(url: str) -> str:
-    """Return a URL, or a path with its query, with `…` for the value of each `session_key`."""
+    """Return a URL, or a path with its query, with `…` for the value of each `session_key` and other secret."""
     path, mark, query = url.partition("?")
     return path + mark + "&".join(map(_hidden, query.split("&")))
 
@@ -159,7 +162,7 @@ def without_session_key(url: str) -> str:
 def _hidden(part: str) -> str:
     name, equals, _ = part.partition("=")
     # a server decodes names too: session%5Fkey is the same
-    return f"{name}=…" if equals and unquote_plus(name) == "session_key" else part
+    return f"{name}=…" if equals and _SECRET.search(unquote_plus(name)) else part
 
 
 class _Filter(logging.Filter):

@@ -12,6 +12,7 @@ from channelcelery.core.delivery import host_of
 from channelcelery.core.sends import DelayedSend
 from channelcelery.exceptions import InvalidEnvelope
 from channelcelery.layers.redis_clients import reaching_redis, script, sync_client
+from channelcelery.layers.seals import seal_of
 
 __all__ = ["RedisDelayStore"]
 
@@ -27,6 +28,7 @@ class RedisDelayStore:
 
     def __init__(self, config: LayerConfig) -> None:
         self._prefix, self._capacity = config.prefix, config.delay_capacity
+        self._seal = seal_of(config)
         self._clients = [sync_client(config, url) for url in config.hosts]
         self._scripts: list[dict[str, Any]] = [{} for _ in self._clients]
 
@@ -44,9 +46,12 @@ class RedisDelayStore:
 
         taken = True
         for number, group in groupby(sorted(sends, key=host), key=host):
-            pairs = [part for send in group for part in (send.delay, encode_delayed(send, secrets.token_bytes(8)))]
+            pairs = [part for send in group for part in (send.delay, self._sealed(send))]
             taken = bool(self._run(number, "delay", self._capacity, *pairs)) and taken
         return taken
+
+    def _sealed(self, send: DelayedSend) -> bytes:
+        return self._seal.close(encode_delayed(send, secrets.token_bytes(8)), "delayed")
 
     def take_due(self, limit: int) -> list[tuple[str, bytes]]:
         """Take what is due; see `DelayStore.take_due`. What cannot be read is logged and dropped."""
@@ -54,7 +59,7 @@ class RedisDelayStore:
         for number in range(len(self._clients)):
             for packed in self._run(number, "due", limit):
                 try:
-                    due.append(decode_delayed(packed))
+                    due.append(decode_delayed(self._seal.open(packed, "delayed")))
                 except InvalidEnvelope as error:
                     logger.error("a delayed message cannot be read and is dropped: %s", error)
         return due

@@ -1,5 +1,6 @@
 """The order of messages on Redis: each connection on the host of its interface process, by that host's clock."""
 
+import logging
 from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 from typing import Any
@@ -22,10 +23,13 @@ from channelcelery.core.ordering import (
     Swept,
     Verdict,
 )
-from channelcelery.exceptions import LayerUnavailable
+from channelcelery.exceptions import InvalidEnvelope, LayerUnavailable
 from channelcelery.layers.redis_clients import reaching_redis, script, sync_client
+from channelcelery.layers.seals import seal_of
 
 __all__ = ["RedisOrderStore"]
+
+logger = logging.getLogger("django.channels.layer")
 
 
 class RedisOrderStore:
@@ -39,6 +43,7 @@ class RedisOrderStore:
         self._clients = [sync_client(config, url) for url in config.hosts]
         self._scripts: dict[int, Any] = {}
         self._prefix = config.prefix
+        self._seal = seal_of(config)
         stall = config.order_stall * 1000
         times = (int(stall * PATIENCE), int(stall * AGAIN), MAX_PARKED, MAX_PARKED_BYTES)
         kept = (EXPIRY * 1000, OVER_EXPIRY * 1000, CLOSED_EXPIRY * 1000)
@@ -55,9 +60,10 @@ class RedisOrderStore:
 
     def enter(self, address: ReplyAddress, arrival: Arrival, room: int = 0, channels: Collection[str] = ()) -> Entered:
         """Decide what becomes of a message that came; see `OrderStore.enter`."""
-        message = (arrival.number, arrival.channel, arrival.item, int(arrival.slight))
+        item = self._seal.close(arrival.item, _place(arrival.channel))
+        message = (arrival.number, arrival.channel, item, int(arrival.slight))
         verdict, *rest = self._run(self._host(address), "enter", address.token, *_takes(room, channels), *message)
-        return Entered(Verdict(verdict.decode()), next(_parked(rest), None))
+        return Entered(Verdict(verdict.decode()), next(self._parked(rest), None))
 
     def leave(
         self,
@@ -68,12 +74,25 @@ class RedisOrderStore:
         again: Parked | None = None,
     ) -> Left:
         """Take note that a message has ended; see `OrderStore.leave`."""
-        once_more = () if again is None else (again.channel, again.item)
+        once_more: tuple[str, ...] | tuple[str, bytes] = ()
+        if again is not None:
+            once_more = (again.channel, self._seal.close(again.item, _place(again.channel)))
         taken, *rest = self._run(
             self._host(address), "leave", address.token, *_takes(room, channels), number, *once_more
         )
-        parked = tuple(_parked(rest))
+        parked = tuple(self._parked(rest))
         return Left(parked[0]) if taken else Left(handed=parked)
+
+    def _parked(self, answer: Sequence[bytes]) -> Iterator[Parked]:
+        for number, value in zip(answer[::2], answer[1::2], strict=True):
+            name, _, sealed = value.partition(b" ")
+            channel = name.decode("ascii")
+            try:
+                item = self._seal.open(sealed, _place(channel))
+            except InvalidEnvelope as error:
+                logger.error("a message of %.120s that waited for its turn is dropped: %s", channel, error)
+                item = b""  # which nobody can read; its turn passes
+            yield Parked(int(number), channel, item)
 
     def renew(self, running: Collection[tuple[ReplyAddress, int]]) -> None:
         """Give a sign of life of consumers that run."""
@@ -95,7 +114,7 @@ class RedisOrderStore:
                 # the other hosts' connections are not to suffer from it
                 failure = error
                 continue
-            handed += _parked(rest)
+            handed += self._parked(rest)
             unfinished += lapsed
             missing += never
         if failure is not None and not handed:
@@ -122,7 +141,6 @@ def _takes(room: int, channels: Collection[str]) -> tuple[int, str]:
     return (room, f" {' '.join(channels)} ") if room else (0, "")
 
 
-def _parked(answer: Sequence[bytes]) -> Iterator[Parked]:
-    for number, value in zip(answer[::2], answer[1::2], strict=True):
-        channel, _, item = value.partition(b" ")
-        yield Parked(int(number), channel.decode("ascii"), item)
+def _place(channel: str) -> str:
+    # which connection and number it is of, the message itself says
+    return f"parked {channel}"

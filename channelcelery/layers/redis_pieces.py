@@ -1,14 +1,20 @@
 """The pieces of long HTTP bodies on Redis, each beside the inbox of the interface process that its request is of."""
 
+import logging
 from typing import Any
 
 from channelcelery.conf import LayerConfig
 from channelcelery.core.delivery import host_of
 from channelcelery.core.names import ReplyAddress
+from channelcelery.core.sealing import MARK
+from channelcelery.exceptions import InvalidEnvelope
 from channelcelery.layers.pieces import GONE, MAX_PIECES
 from channelcelery.layers.redis_clients import async_client, reaching_redis, script, sync_client
+from channelcelery.layers.seals import seal_of
 
 __all__ = ["RedisInterfacePieces", "RedisWorkerPieces"]
+
+logger = logging.getLogger("django.channels.layer")
 
 #: Seconds of one blocking call at most: well below the time limit of the connection that it is made on.
 _SLICE = 1.0
@@ -23,16 +29,23 @@ class RedisWorkerPieces:
 
     def __init__(self, config: LayerConfig) -> None:
         self._config = config
+        self._seal = seal_of(config)
         self._clients = [sync_client(config, url) for url in config.hosts]
         self._scripts: dict[tuple[int, str], Any] = {}
 
     def take_body(self, address: ReplyAddress, timeout: float) -> bytes | None:
         """Wait for the next piece of a request's body, for a second at most; see `WorkerPieces.take_body`."""
-        return self._take(address.node, f"body:{address.token}", timeout)
+        piece = self._take(address.node, f"body:{address.token}", timeout)
+        try:
+            return None if piece is None else self._seal.open(piece, f"body {address.token}")
+        except InvalidEnvelope as error:
+            logger.error("a piece of a request's body cannot be opened: %s", error)
+            return MARK  # which is no message, so that the request is given up
 
     def put_body(self, address: ReplyAddress, content: bytes) -> bool:
         """Put a piece where the reader of a body takes it; see `WorkerPieces.put_body`."""
-        return bool(self._run(address.node, "put_body", address.token, content, MAX_PIECES, _expiry(self._config)))
+        sealed = self._seal.close(content, f"body {address.token}")
+        return bool(self._run(address.node, "put_body", address.token, sealed, MAX_PIECES, _expiry(self._config)))
 
     def take_credits(self, address: ReplyAddress, timeout: float) -> int:
         """Wait for leave to send more pieces, for a second at most; see `WorkerPieces.take_credits`."""
@@ -83,12 +96,14 @@ class RedisInterfacePieces:
 
     def __init__(self, config: LayerConfig, node: str) -> None:
         self._config = config
+        self._seal = seal_of(config)
         self._client = async_client(config, config.hosts[host_of(node, len(config.hosts))])
         self._scripts: dict[str, Any] = {}
 
     async def put_body(self, token: str, content: bytes) -> bool:
         """Put the next piece of a request's body; see `InterfacePieces.put_body`."""
-        return bool(await self._run("put_body", token, content, MAX_PIECES, _expiry(self._config)))
+        sealed = self._seal.close(content, f"body {token}")
+        return bool(await self._run("put_body", token, sealed, MAX_PIECES, _expiry(self._config)))
 
     async def grant(self, token: str, credits: int) -> None:
         """Let the worker send more pieces; see `InterfacePieces.grant`."""

@@ -15,6 +15,7 @@ from channelcelery.core.bursts import Bursts
 from channelcelery.core.inbox import Entry, decode_entry
 from channelcelery.exceptions import InvalidEnvelope
 from channelcelery.layers.redis_clients import reaching_redis, reader_connection, script
+from channelcelery.layers.seals import seal_of
 
 __all__ = ["InboxReader"]
 
@@ -40,6 +41,7 @@ class InboxReader:
 
     def __init__(self, config: LayerConfig, url: str, node: str) -> None:
         self._config, self._node = config, node
+        self._seal = seal_of(config)
         self._key = f"{config.prefix}inbox:{node}"
         self._connection: Any = reader_connection(config, url)
         #: how many unreadable entries were skipped
@@ -116,12 +118,13 @@ class InboxReader:
 
     def _take(self, raw: Sequence[tuple[bytes, Sequence[bytes]]]) -> list[Entry]:
         entries: list[Entry] = []
-        size = 0
+        size, now = 0, int(time.time() * 1000)
         for _, fields in raw:
             values = fields[1::2]
             size += sum(map(len, values))
             try:
-                entries.append(decode_entry(dict(zip(fields[::2], values, strict=True))))
+                named = dict(zip(fields[::2], values, strict=True))
+                entries.append(decode_entry(named, self._node, self._seal, now))
             except InvalidEnvelope as error:
                 self._skip(error)
         self._untrimmed += len(raw)

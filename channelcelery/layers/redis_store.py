@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -17,6 +18,7 @@ from channelcelery.core.sends import GroupSend, ReplySend
 from channelcelery.exceptions import InvalidChannelLayerError, LayerUnavailable
 from channelcelery.layers.base import Delivered, NodeStatus, Orphan
 from channelcelery.layers.redis_clients import reaching_redis, refuse_cluster, script, sync_client
+from channelcelery.layers.seals import seal_of
 
 __all__ = ["CLEARED_GROUPS", "FINGERPRINT_EXPIRY", "TOMBSTONE_EXPIRY", "RedisReplyStore"]
 
@@ -39,6 +41,7 @@ class RedisReplyStore:
 
     def __init__(self, config: LayerConfig) -> None:
         self._config = config
+        self._seal = seal_of(config)
         self._hosts = [_Host(config, url) for url in config.hosts]
         #: what `check_fingerprint` was given, hashed; empty before
         self.fingerprint = ""
@@ -69,11 +72,14 @@ class RedisReplyStore:
         for operation in operations:
             if isinstance(operation, Replies):
                 packed = encode_replies([(send.token, send.content) for send in operation.sends])
-                arguments += ("r", operation.node, packed)
+                arguments += ("r", operation.node, self._sealed(packed, f"inbox {operation.node}"))
             else:
-                arguments += ("g", operation.group, operation.content)
+                arguments += ("g", operation.group, self._sealed(operation.content, f"group {operation.group}"))
         outcomes = map(_outcome, host.run("deliver", *arguments))
         return tally(zip(operations, outcomes, strict=True))
+
+    def _sealed(self, content: bytes, place: str) -> bytes:
+        return self._seal.close(content, place, int((time.time() + self._config.expiry) * 1000))
 
     # groups
 
@@ -83,7 +89,8 @@ class RedisReplyStore:
             self._host_of(group).command("SADD", f"group:{group}", channel)
             return
         address = reply_address(channel)
-        if not self._host_of(address.node).run("join", address.node, group, address.token):
+        proof = self._sealed(b"", f"join {group} {address.token}")
+        if not self._host_of(address.node).run("join", address.node, group, address.token, proof):
             self.dropped["join_node_gone"] += 1
             logger.debug("%s was not added to %s: its interface process is dead", channel, group)
 

@@ -2,15 +2,21 @@
 
 import base64
 import binascii
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from channelcelery.broker.connection import broker_app
+from channelcelery.core.sealing import MARK, NoSeal, Seal
 from channelcelery.exceptions import InvalidEnvelope
+from channelcelery.layers import channel_layers
+from channelcelery.layers.seals import seal_of
 
 __all__ = ["ALIAS", "TASK", "Parcel"]
+
+logger = logging.getLogger("django.channels.reliable")
 
 #: The name of the task.
 TASK = "channelcelery.reliable"
@@ -49,7 +55,10 @@ class Parcel:
     def task(self) -> Any:
         """Return the task's message, as Celery publishes it."""
         # base64 of msgpack: JSON would change what a message may hold, and Celery's would make objects of some of it
-        text = base64.b64encode(self.content).decode("ascii")
+        content = self.content
+        if not content.startswith(MARK):  # else nobody here could open it, and it goes on as it came
+            content = _seal(self.alias).close(content, _place(self.channel, self.id))
+        text = base64.b64encode(content).decode("ascii")
         shown = f"({self.alias!r}, {self.channel!r}, <{len(self.content)} bytes>)"
         amqp: Any = broker_app().amqp
         message = amqp.as_task_v2(
@@ -81,8 +90,35 @@ class Parcel:
                     alias = str(headers.get(ALIAS) or alias)
                     outbox, copy = str(headers.get(_OUTBOX) or ""), headers.get(_COPY)
                     copy = copy if isinstance(copy, int) else 0
-                    return cls(name, alias, channel, _unpacked(text), attempt, float(sent), outbox, copy)
+                    return cls(
+                        name,
+                        alias,
+                        channel,
+                        _opened(alias, channel, name, _unpacked(text)),
+                        attempt,
+                        float(sent),
+                        outbox,
+                        copy,
+                    )
         raise InvalidEnvelope("a task that is no message of a reliable channel")
+
+
+def _seal(alias: str) -> Seal:
+    # a layer that is gone from the settings has no keys
+    return seal_of(channel_layers[alias].config) if alias in channel_layers else NoSeal()
+
+
+def _opened(alias: str, channel: str, name: str, sealed: bytes) -> bytes:
+    try:
+        return _seal(alias).open(sealed, _place(channel, name))
+    except InvalidEnvelope as error:
+        logger.error("a message of the reliable channel %.120s becomes a dead letter: %s", channel, error)
+        # what cannot be read is a dead letter, and can be sent again when the keys are right
+        return sealed if sealed.startswith(MARK) else MARK + sealed
+
+
+def _place(channel: str, name: str) -> str:
+    return f"reliable {channel} {name}"
 
 
 def _unpacked(text: str) -> bytes:

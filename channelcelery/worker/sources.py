@@ -18,7 +18,10 @@ from kombu.transport.virtual import Channel as VirtualChannel
 from channelcelery.core.acks import AckWindow
 from channelcelery.core.backlog import Delivery, Key
 from channelcelery.core.envelope import decode_batch
+from channelcelery.core.sealing import Seal
 from channelcelery.exceptions import InvalidEnvelope
+from channelcelery.layers import channel_layers
+from channelcelery.layers.seals import seal_of
 
 __all__ = ["AmqpSource", "Received", "Source", "VirtualSource", "make_source"]
 
@@ -53,15 +56,21 @@ def _queues(names: Mapping[str, Key]) -> list[Queue]:
     return [Queue(name, durable=True, routing_key=name) for name in names]
 
 
+def _seals(queues: Mapping[str, Key]) -> dict[str, Seal]:
+    """Return alias -> what opens its messages."""
+    return {alias: seal_of(channel_layers.config(alias)) for alias, _ in queues.values()}
+
+
 def _decode(
-    message: Message, queues: Mapping[str, Key], dropped: Callable[[str], None]
+    message: Message, queues: Mapping[str, Key], seals: Mapping[str, Seal], dropped: Callable[[str], None]
 ) -> tuple[Key, tuple[bytes, ...]] | None:
     queue = str(message.delivery_info.get("routing_key"))
     body = message.body
     try:
         if (key := queues.get(queue)) is None:
             raise InvalidEnvelope("it came by an exchange, and we use none")
-        batch = decode_batch(body if isinstance(body, bytes) else str(body).encode("latin-1"))
+        sealed = body if isinstance(body, bytes) else str(body).encode("latin-1")
+        batch = decode_batch(seals[key[0]].open(sealed, queue))
         if batch.channel != key[1]:
             raise InvalidEnvelope(f"it was written for {batch.channel!r:.120}")
     except (InvalidEnvelope, UnicodeEncodeError) as error:
@@ -94,11 +103,13 @@ class AmqpSource:
         self._seen = seen
         self._window = AckWindow()
         self._queues: Mapping[str, Key] = {}
+        self._seals: Mapping[str, Seal] = {}
         self._consumer: Consumer | None = None
 
     def consume(self, queues: Mapping[str, Key]) -> None:
         """Start, with a share of the budget for each queue, since the broker counts per consumer."""
         self._queues = queues
+        self._seals = _seals(queues)
         self._consumer = Consumer(
             self._amqp_channel,
             queues=_queues(queues),
@@ -117,7 +128,7 @@ class AmqpSource:
         tag = int(message.delivery_tag or 0)
         delivery = Delivery(tag, str(message.properties.get("message_id") or ""))
         self._window.delivered(tag)
-        read = _decode(message, self._queues, self._dropped)
+        read = _decode(message, self._queues, self._seals, self._dropped)
         known = message.delivery_info.get("redelivered") and delivery.message_id in self._seen
         if read is None or known:
             self.acknowledge([delivery])
@@ -170,6 +181,7 @@ class VirtualSource:
         self._received = received
         self._dropped = dropped
         self._queues: Mapping[str, Key] = {}
+        self._seals: Mapping[str, Seal] = {}
         # Kombu asks its QoS object before each pop; without acknowledgements that is the only brake there is
         amqp_channel.qos.can_consume = has_room  # type: ignore[method-assign]
         handlers = getattr(amqp_channel, "handlers", {})
@@ -179,6 +191,7 @@ class VirtualSource:
     def consume(self, queues: Mapping[str, Key]) -> None:
         """Start, without acknowledgements."""
         self._queues = queues
+        self._seals = _seals(queues)
         Consumer(
             self._amqp_channel,
             queues=_queues(queues),
@@ -191,7 +204,7 @@ class VirtualSource:
         """Nothing to do: these transports hide nothing from the loop."""
 
     def _on_message(self, message: Message) -> None:
-        read = _decode(message, self._queues, self._dropped)
+        read = _decode(message, self._queues, self._seals, self._dropped)
         if read is not None:
             self._received(*read, Delivery(None, owned=True))
 

@@ -3,7 +3,7 @@ Makes a connection a member of a group, and says so in its interface process's i
 travels behind the join. A full inbox takes it too.
 
 KEYS   none
-ARGV   1 prefix  2 node  3 group  4 token
+ARGV   1 prefix  2 node  3 group  4 token  5 proof that we wrote it, or empty where messages are not encrypted
 Reads  node:<node>, inbox:<node>
 Writes group:<name>, group:<name>:<node>, node:<node>:groups, inbox:<node>, inbox:<node>:bytes
 Gives  1, or 0 where the node is dead and nothing was written
@@ -20,6 +20,11 @@ redis.call('SADD', prefix .. 'node:' .. node .. ':groups', group)
 if redis.call('XLEN', inbox) == 0 then
   redis.call('DEL', inbox .. ':bytes')
 end
-redis.call('XADD', inbox, '*', 'j', group, 'k', token)
-redis.call('INCRBY', inbox .. ':bytes', #group + #token)
+local proof = ARGV[5] or ''
+if proof == '' then
+  redis.call('XADD', inbox, '*', 'j', group, 'k', token)
+else
+  redis.call('XADD', inbox, '*', 'j', group, 'k', token, 's', proof)
+end
+redis.call('INCRBY', inbox .. ':bytes', #group + #token + #proof)
 return 1

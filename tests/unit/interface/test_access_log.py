@@ -31,7 +31,10 @@ from tests.unit.interface.fakes import FakeServer, FakeTransport, run
         ("/a?session%5Fkey=secret", "/a?session%5Fkey=…"),
         ("/a?session_key=se?cret", "/a?session_key=…"),
         ("/a?session_key", "/a?session_key"),
-        ("/a?my_session_key=1", "/a?my_session_key=1"),
+        ("/a?session=1&page=2", "/a?session=1&page=2"),
+        ("/a?token=secret&csrfmiddlewaretoken=secret", "/a?token=…&csrfmiddlewaretoken=…"),
+        ("/a?Access%5FToken=secret&api_key=secret&sig=1", "/a?Access%5FToken=…&api_key=…&sig=1"),
+        ("/a?password=secret&my_session_key=secret&ticket=secret", "/a?password=…&my_session_key=…&ticket=…"),
     ],
 )
 def test_given_a_url_expect_no_session_key(url: str, shown: str) -> None:
