@@ -37,4 +37,5 @@ class Faults:
         if passed_over is None:
             return
         more = f" ({passed_over} more of these since the last such line)" if passed_over else ""
-        logger.log(level, text + more, *values, exc_info=trace)
+        extra = {"reason": reason, "count": self.dropped[reason]}
+        logger.log(level, text + more, *values, exc_info=trace, extra=extra)

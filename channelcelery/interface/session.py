@@ -43,8 +43,10 @@ class Session:
     """
 
     __slots__ = (
+        "_accepted",
         "_answered",
         "_around",
+        "_began",
         "_code",
         "_expired",
         "_old_at",
@@ -78,8 +80,8 @@ class Session:
         self._task: asyncio.Task[Any] | None = None
         # up to a tenth earlier, so that sockets that came together, as after a restart, do not come back together
         self._old_at = time.monotonic() + around.config.connection_lifetime * (1 - secrets.randbelow(100) / 1_000)
-        self._used_at = time.monotonic()
-        self._used = self._expired = self._quiet = self._suspect = False
+        self._began = self._used_at = time.monotonic()
+        self._accepted = self._used = self._expired = self._quiet = self._suspect = False
 
     def begin(self, content: dict[str, Any]) -> None:
         """Publish the connect; only then is there anything to run, and a disconnect to publish.
@@ -160,10 +162,9 @@ class Session:
         # the state first: a send may find out that the client is gone, and that must stay
         if plan.state is State.OPEN:
             logger.debug("WebSocket %.200a was accepted", self.path)
+            self._accepted = True
             self._enter(State.OPEN)
         elif plan.state is State.CLOSED:
-            if plan.code is None:
-                logger.info("WebSocket %.200a was refused", self.path)
             self._enter(State.CLOSED, plan.code or 1006)
         for event, size in plan.events:
             self._outlet.put(event, size)
@@ -235,7 +236,7 @@ class Session:
     def sweep(self) -> None:
         """End a connection that is too old (item 59) or idle, or that was closed before and is still there."""
         if self.state is State.OPEN and time.monotonic() >= self._old_at:
-            logger.info("WebSocket %.200a reached CONFIG['connection_lifetime']", self.path)
+            logger.debug("WebSocket %.200a reached CONFIG['connection_lifetime']", self.path)
             self.close(_GOING_AWAY)
         self._end_if_idle()
         if self._suspect and self._outlet.stuck:
@@ -263,4 +264,8 @@ class Session:
         around.hub.remove(self.token)
         if not self._quiet:
             self._uplink.disconnect(code)
-        logger.debug("WebSocket %.200a ended with %d", self.path, code)
+        # one line for a connection, and none for its messages
+        text = "WebSocket %.200a ended with %d after %.1f s" if self._accepted else "WebSocket %.200a was refused"
+        seconds = time.monotonic() - self._began
+        values = (self.path, code, seconds) if self._accepted else (self.path,)
+        logger.info(text, *values, extra={"path": self.path, "code": code, "seconds": round(seconds, 3)})

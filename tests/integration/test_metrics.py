@@ -20,6 +20,7 @@ def labelled(samples: Samples, name: str) -> dict[str, float]:
 def test_given_sockets_and_messages_expect_each_counted_once(setup: WorkerSetup) -> None:
     """With prefork: consumers run in other processes than the one that is asked."""
     with site(setup) as running:
+        lines = running.worker.process.output().count(": INFO/")
         with running.socket("/group/a/") as first, running.socket("/group/b/"):
             running.worker.wait_for(run_total=2.0)
             for number in range(5):
@@ -47,8 +48,9 @@ def test_given_sockets_and_messages_expect_each_counted_once(setup: WorkerSetup)
         assert labelled(interface, "delivered_total") == {"reply": 2, "group": 5}
         assert interface["publish_waiting",] == 0
         assert interface["inbox_lag_seconds",] < 2
-        after = running.interface.wait_for(connections={"websocket": 0.0, "http": 0.0}, groups=0.0)
-        assert labelled(after, "published_total")["websocket.disconnect"] == 2
+        running.interface.wait_for(
+            connections={"websocket": 0.0, "http": 0.0}, groups=0.0, published_total={"websocket.disconnect": 2.0}
+        )
         running.worker.wait_for(run_total=13.0)
         # what waits at the broker, as long as it does
         setup.send_work(40, 0.1)
@@ -61,6 +63,12 @@ def test_given_sockets_and_messages_expect_each_counted_once(setup: WorkerSetup)
         assert depths.keys() >= {"work", "websocket.connect", "raise"}
         done = running.worker.wait_for(run_total=53.0, worker_jobs=0.0, worker_waiting=0.0)
         assert labelled(done, "queue_depth")["work"] == 0
+        # one line for a connection, none for a message
+        assert running.worker.process.output().count(": INFO/") == lines
+        assert running.interface.process.output().count("WebSocket ") == 2
+        running.interface.process.wait_for_output(
+            r"INFO django\.channels\.interface: WebSocket '/group/a/' ended with 10"
+        )
 
 
 def test_given_a_redis_or_a_broker_that_goes_away_expect_not_ready_and_alive(

@@ -742,17 +742,20 @@ def test_what_a_client_sent_beside_its_path_is_not_logged_at_debug(caplog: pytes
     assert "s3cret" not in caplog.text
 
 
-def test_no_value_of_a_client_is_logged_at_info(caplog: pytest.LogCaptureFixture) -> None:
+def test_at_info_a_socket_is_one_line_without_any_value_of_its_client(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         world, server = World(), FakeServer()
         with caplog.at_level(logging.INFO):
             _, task = await world.open(server, query_string=b"session_key=s3cret")
-            server.text("hello")
+            for _ in range(5):
+                server.text("hello")
             server.disconnect()
             await task
 
     run(main)
-    assert not caplog.records
+    [line] = caplog.records
+    assert line.getMessage().startswith("WebSocket '/chat/' ended with 1006 after ")
+    assert (line.path, line.code) == ("/chat/", 1006)  # type: ignore[attr-defined]
 
 
 def test_fakes_are_as_strict_as_the_publisher() -> None:
