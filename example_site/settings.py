@@ -12,9 +12,11 @@ ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
 
 INSTALLED_APPS = [
     "channelcelery",
+    "channelcelery.reliable",
     "example_site.chat",
     "example_site.liveblog",
     "example_site.echo",
+    "example_site.orders",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
