@@ -22,7 +22,7 @@ from channelcelery.broker.reliable_queues import reliable_queue
 from channelcelery.channel import Channel
 from channelcelery.core.bursts import Bursts
 from channelcelery.core.reliable import Reliable
-from channelcelery.exceptions import BrokerUnavailable, Reject, Retry
+from channelcelery.exceptions import BrokerUnavailable, ChannelFull, Reject, Retry
 from channelcelery.layers import channel_layers
 from channelcelery.message import Message
 from channelcelery.reliable import outbox, sending
@@ -222,6 +222,24 @@ class TestSending:
             )
             time.sleep(0.06)
         assert len(seen) == 5
+
+    def test_if_a_channel_is_full_expect_all_that_waits_for_it_passed_over(
+        self, shop: Shop, sender: ReliableSender, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """However much that is, it must not hold up the other channels."""
+
+        def publish(parcel: Parcel) -> None:
+            tried.append(parcel.channel)
+            if parcel.channel == "small":
+                raise ChannelFull(["small"])
+
+        tried: list[str] = []
+        monkeypatch.setattr(sender, "publish", publish)
+        monkeypatch.setattr(relaying, "_BATCH", 2)
+        for number, channel in enumerate(["small"] * 10 + ["orders"]):
+            outbox.write(Parcel(str(number), "default", channel, b"\x80", outbox=SHOP), time.time() - 20 + number)
+        assert relay(SHOP) == 1
+        assert tried == ["small", "orders"]
 
     @pytest.mark.parametrize("relayed", [True, False])
     def test_if_the_transaction_was_long_expect_either_the_relay_or_the_sender_to_publish_it(
