@@ -20,6 +20,7 @@ from tests.integration.ordered import (
 )
 from tests.integration.workers import WorkerSetup
 from tests.processes import wait_until
+from tests.scale import scaled
 
 #: seconds after which a socket goes on, where a test waits for it
 STALL = 2.0
@@ -95,6 +96,39 @@ def test_if_processes_are_killed_all_the_time_then_order_is_kept_and_no_socket_s
         assert runs[-1].event == "disconnect"
     assert sum(map(len, ran)) > 20 * 102 * 0.9
     assert watch.longest <= 2 * STALL + SLACK
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("broker_url", ["redis"], indirect=True)
+@pytest.mark.parametrize("killing", [False, True], ids=["undisturbed", "killing"])
+def test_given_more_messages_than_there_is_room_for_then_room_goes_round_and_no_socket_closes(
+    setup: WorkerSetup, killing: bool
+) -> None:
+    """Items 60 and 157: in full with every setting at its default, in short with less of everything."""
+    setup.config = scaled(json.dumps({"channel_capacity": {"websocket.receive": 50}}), "{}")
+    sockets, frames = scaled((8, 25), (200, 100))
+    texts = [str(number) for number in range(frames)]
+    stop = threading.Event()
+
+    def kill() -> None:
+        for number in itertools.count():
+            if stop.wait(scaled(4, 1)):
+                return
+            site.kill_child(number)
+
+    with ordered_site(setup) as site, StallWatch(setup.layer) as watch:
+        killer = threading.Thread(target=kill, daemon=True)
+        begin = killer.start if killing else lambda: None
+        clients = asyncio.run(many(site, "strict", sockets, texts, 60, begin, stop.set))
+        ran = by_socket(site, sockets)
+    assert [client.code for client in clients] == [None] * sockets
+    for client, runs in zip(clients, ran, strict=True):
+        assert client.got == sorted(client.got, key=texts.index)
+        assert killing or client.got == texts
+        check_strict(runs)
+    # a busy machine needs seconds to start a process, so that in short few may be there to run anything
+    assert sum(len(client.got) for client in clients) >= sockets * frames * scaled(0.3, 0.9)
+    assert watch.longest <= 10 + SLACK
 
 
 def test_if_a_consumer_raises_takes_long_or_asks_to_run_later_then_the_next_message_comes_after_it(
