@@ -5,6 +5,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import groupby
 from operator import itemgetter
 from uuid import uuid4
@@ -298,7 +299,7 @@ class ChannelLayer(ClassicApi):
         for channel, group in groupby(due, key=itemgetter(0)):
             contents = [content for _, content in group]
             try:
-                full = self.flush_sends([self.prepare(channel, decode_content(content)) for content in contents])
+                full = self.flush_sends([self._prepare_due(channel, content) for content in contents])
             except (BrokerUnavailable, LayerUnavailable) as error:
                 failure = error
             else:
@@ -310,6 +311,11 @@ class ChannelLayer(ClassicApi):
         if failure is not None:
             raise failure
         return len(due)
+
+    def _prepare_due(self, channel: str, content: bytes) -> Send:
+        send = self.prepare(channel, decode_content(content))
+        # it was sent when its channel had no outbox, and a worker's main process keeps away from the database
+        return replace(send, outbox=False) if isinstance(send, ReliableSend) else send
 
     def _wait_again(self, sends: Sequence[DelayedSend]) -> None:
         try:

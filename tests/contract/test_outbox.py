@@ -13,15 +13,18 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 from django.core.exceptions import SynchronousOnlyOperation
+from django.core.handlers.base import BaseHandler
 from django.core.management import call_command
-from django.db import DatabaseError, transaction
-from django.test import TestCase
+from django.db import DatabaseError, connections, transaction
+from django.http import HttpRequest
+from django.test import RequestFactory, TestCase
 from kombu import Connection
 
 from channelcelery.broker.reliable_queues import reliable_queue
 from channelcelery.channel import Channel
 from channelcelery.core.bursts import Bursts
 from channelcelery.core.reliable import Reliable
+from channelcelery.core.sends import DelayedSend
 from channelcelery.exceptions import BrokerUnavailable, ChannelFull, Reject, Retry
 from channelcelery.layers import channel_layers
 from channelcelery.message import Message
@@ -148,6 +151,34 @@ class TestSending:
         assert run_parcel(parcel, False) == Finished()
         assert rows.count() == 0
 
+    def test_where_requests_are_transactions_expect_those_that_fail_to_send_nothing(
+        self, shop: Shop, monkeypatch: pytest.MonkeyPatch, rf: RequestFactory
+    ) -> None:
+        """As with ATOMIC_REQUESTS."""
+
+        def view(request: HttpRequest, divisor: int) -> None:
+            Channel("orders").send({})
+            _ = 1 / divisor
+
+        monkeypatch.setitem(connections.settings[SHOP], "ATOMIC_REQUESTS", True)
+        atomic_view = BaseHandler().make_view_atomic(view)
+        with pytest.raises(ZeroDivisionError):
+            atomic_view(rf.get("/"), 0)
+        assert waiting() == []
+        atomic_view(rf.get("/"), 1)
+        assert len(waiting()) == 1
+
+    def test_given_a_delayed_message_from_before_its_channel_had_an_outbox_expect_it_at_the_broker(
+        self, shop: Shop
+    ) -> None:
+        """Expect no query, as a worker's main process sends it."""
+        layer = channel_layers["default"]
+        layer.delays.add([DelayedSend("orders", b"\x80", 1)])
+        time.sleep(0.01)
+        assert layer.send_due() == 1
+        assert shop.rows().count() == 0
+        assert len(waiting()) == 1
+
     def test_where_autocommit_is_off_expect_the_relay_to_publish_it(self, shop: Shop) -> None:
         transaction.set_autocommit(False, using=SHOP)
         try:
@@ -243,9 +274,10 @@ class TestSending:
 
     @pytest.mark.parametrize("relayed", [True, False])
     def test_if_the_transaction_was_long_expect_either_the_relay_or_the_sender_to_publish_it(
-        self, shop: Shop, monkeypatch: pytest.MonkeyPatch, relayed: bool
+        self, shop: Shop, sender: ReliableSender, monkeypatch: pytest.MonkeyPatch, relayed: bool
     ) -> None:
-        monkeypatch.setattr(sending, "_SHORT", -10)  # so that it is due already when it is committed
+        monkeypatch.setattr(sending, "_SHORT", -1)
+        monkeypatch.setattr(sender, "_grace", -1)  # so that it is due already when it is committed
         with transaction.atomic(using=SHOP):
             if relayed:  # between the commit and its sender
                 transaction.on_commit(lambda: relay(SHOP), using=SHOP)
