@@ -8,7 +8,7 @@ __all__ = ["ChannelsAutoscaler"]
 
 
 class ChannelsAutoscaler(Autoscaler):
-    """Lets a pool grow and shrink with `--autoscale` by tasks and by messages; `install(app)` puts it in place."""
+    """Lets a pool grow and shrink with `--autoscale` by tasks and by messages; `Preflight` puts it in place."""
 
     #: Counts the messages that run or wait in this worker; set by the step that reads them.
     messages: Callable[[], int] = staticmethod(lambda: 0)

@@ -10,7 +10,6 @@ __all__ = ["install"]
 
 # by name: the interface process imports the project's Celery app too, and must not thereby import routing
 _WORKER_STEPS = ("channelcelery.worker.preflight:Preflight", "channelcelery.worker.reliable_stop:Acceptance")
-_AUTOSCALER = "channelcelery.worker.autoscale:ChannelsAutoscaler"
 _CONSUMER_STEPS = (
     "channelcelery.worker.bootstep:ChannelsStep",
     "channelcelery.worker.reliable_step:ReliableStep",
@@ -33,8 +32,6 @@ def install(app: Celery) -> Celery:
     use_app(make_safe(app))
     app.autodiscover_tasks(["channelcelery"])
     app.steps["worker"].update(_WORKER_STEPS)
-    # a default: a project may have its own
-    app.add_defaults({"worker_autoscaler": _AUTOSCALER})
     app.steps["consumer"].update(_CONSUMER_STEPS)
     options = app.user_options["worker"]
     if not any("--only-channels" in option.opts for option in options):

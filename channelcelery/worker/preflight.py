@@ -25,6 +25,9 @@ __all__ = ["POOLS", "Preflight", "queues_to_consume"]
 
 logger = logging.getLogger("django.channels.worker")
 
+_CELERYS_AUTOSCALER = "celery.worker.autoscale:Autoscaler"
+_AUTOSCALER = "channelcelery.worker.autoscale:ChannelsAutoscaler"
+
 #: The pools that are tested; another may lose messages at its end.
 POOLS = ("prefork", "threads", "solo")
 
@@ -60,6 +63,8 @@ class Preflight(bootsteps.Step):
                 logging.getLogger("django.channels").setLevel(logging.DEBUG)
         except (InvalidChannelLayerError, ImproperlyConfigured) as error:
             raise ClickException(str(error)) from error
+        if getattr(worker, "autoscaler_cls", None) == _CELERYS_AUTOSCALER:  # and not the project's own
+            worker.autoscaler_cls = _AUTOSCALER
         # Celery's pool logs the arguments of its jobs at DEBUG, and ours are messages: cookies and what users wrote
         logging.getLogger("celery.pool").setLevel(logging.INFO)
         # registers the task, before the pool forks

@@ -205,6 +205,22 @@ class TestPreflight:
         with pytest.raises(ClickException, match="no channel is left"):
             Preflight(make_worker(), only_channels=("nothing",), channels_embedded=True)
 
+    @pytest.mark.parametrize(
+        ("chosen", "used"),
+        [
+            ("celery.worker.autoscale:Autoscaler", "channelcelery.worker.autoscale:ChannelsAutoscaler"),
+            ("project.scale:Own", "project.scale:Own"),
+        ],
+    )
+    def test_expect_an_autoscaler_that_counts_messages_unless_the_project_has_its_own(
+        self, layers: Callable[..., None], chosen: str, used: str
+    ) -> None:
+        layers(default=(["chat"], "a:"))
+        worker = make_worker()
+        worker.autoscaler_cls = chosen
+        Preflight(worker, channels_embedded=True)
+        assert worker.autoscaler_cls == used
+
     def test_given_a_pool_that_is_not_tested_expect_a_refusal_that_names_those_that_are(
         self, layers: Callable[..., None]
     ) -> None:
