@@ -120,6 +120,7 @@ def next_version(setup: WorkerSetup, directory: Path) -> WorkerSetup:
     return later
 
 
+@pytest.mark.soak
 @enough_brokers
 @pytest.mark.parametrize("first", ["worker", "interface"])
 def test_given_an_interface_and_a_worker_of_two_versions_expect_them_to_understand_each_other(

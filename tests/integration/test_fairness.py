@@ -15,7 +15,7 @@ IN_300_MS = 120
 @pytest.mark.parametrize("broker_url", scaled(["redis"], ["redis", "amqp"]), indirect=True)
 def test_given_a_backlog_of_one_channel_expect_messages_of_another_to_pass_it(setup: WorkerSetup) -> None:
     """Item 53. Given thousands of messages of 10 ms, in batches of 64 / Expect few of them to run before another's."""
-    count, quiet = scaled(2_000, 10_000), scaled(15, 100)
+    count, quiet = scaled(1_200, 10_000), scaled(10, 100)
     content = encode_content({"number": "busy", "seconds": 0.01}, 1_000)
     publisher = setup.publisher()
     publisher.publish("work", [encode_item(content, NEVER)] * count)

@@ -11,8 +11,10 @@ from channelcelery.core.envelope import encode_content, encode_item
 from tests.integration.test_interface_process import interface
 from tests.integration.wire import Wire
 from tests.integration.workers import NEVER, WorkerSetup
-from tests.scale import scaled
+from tests.scale import FULL, scaled
 
+pytestmark = pytest.mark.soak
+in_full = pytest.mark.skipif(not FULL, reason="in full only: make soak")
 one_broker = pytest.mark.parametrize("broker_url", ["redis"], indirect=True)
 enough_brokers = pytest.mark.parametrize("broker_url", scaled(["redis"], ["redis", "amqp"]), indirect=True)
 
@@ -30,6 +32,7 @@ def limited(setup: WorkerSetup, **config: float) -> WorkerSetup:
     return replace(setup, config=json.dumps(config))
 
 
+@enough_brokers
 def test_if_a_consumer_never_returns_or_is_killed_then_the_rest_of_its_batch_runs_once_in_another_process(
     setup: WorkerSetup,
 ) -> None:
@@ -53,8 +56,9 @@ def test_if_a_consumer_never_returns_or_is_killed_then_the_rest_of_its_batch_run
     assert output.count(f"a message of mixed was lost with the process that ran {name}") == 2
 
 
+@in_full
 @one_broker
-@pytest.mark.parametrize("pool", scaled(["threads"], ["threads", "solo"]))
+@pytest.mark.parametrize("pool", ["threads", "solo"])
 def test_if_the_pool_cannot_end_a_consumer_then_this_is_said_at_the_start_and_when_one_takes_too_long(
     setup: WorkerSetup, pool: str
 ) -> None:
@@ -110,6 +114,7 @@ def test_if_the_process_of_a_view_is_killed_then_its_clients_are_told_at_once(se
         assert worker.returncode is None
 
 
+@in_full
 @one_broker
 def test_given_autoscale_then_a_backlog_of_a_channel_makes_the_pool_grow_and_max_tasks_per_child_loses_none(
     setup: WorkerSetup,
