@@ -2,16 +2,16 @@
 
 import asyncio
 import contextlib
-import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 
 from channelcelery.core.membership import Changes
-from channelcelery.core.names import ReplyAddress
 from channelcelery.exceptions import InvalidChannelLayerError, LayerUnavailable
+from channelcelery.interface.endings import LAST_WORDS, briefly, cancel, close_slowly
 from channelcelery.interface.errands import Errands
 from channelcelery.interface.faults import Faults, logger
 from channelcelery.interface.hub import Hub
 from channelcelery.interface.intake import Intake
+from channelcelery.interface.reaper import Reaper
 from channelcelery.layers.inbox import Beat, Inbox
 from channelcelery.layers.layer import ChannelLayer
 from channelcelery.layers.pieces import InterfacePieces
@@ -26,12 +26,6 @@ _GATHER = 0.02
 _TURN = 0.01
 #: Heartbeats between two looks for dead nodes and held-up sockets.
 _BEATS_PER_SWEEP = 5
-#: Seconds for sockets, and for Redis, to take note that this process ends.
-_LAST_WORDS = 0.8
-#: Seconds between two sockets that are closed when this process ends, however few there are.
-_LONGEST_DRAIN_PAUSE = 0.01
-#: Times that a task is cancelled, 0.1 s apart, before it is left to itself.
-_CANCELS = 10
 #: The close code of a process that goes down or begins anew (the registry of RFC 6455, section 11.7).
 _SERVICE_RESTART = 1012
 
@@ -54,7 +48,6 @@ class Node:
         #: tell Redis of requests that are over
         self.errands = Errands(faults)
         self._layer = layer
-        self._intake = intake
         self._faults = faults
         self._inbox: Inbox = layer.make_inbox(layer.new_node())
         self._pieces: InterfacePieces | None = None
@@ -63,7 +56,7 @@ class Node:
         self._telling = asyncio.Lock()
         self._life: asyncio.Task[None] | None = None
         self._recorder: asyncio.Task[None] | None = None
-        self._reaper: asyncio.Task[None] | None = None
+        self._reaper = Reaper(layer, intake, faults)
 
     @property
     def name(self) -> str:
@@ -180,8 +173,8 @@ class Node:
             alive = await self._reach(self._beat)
             if beats % _BEATS_PER_SWEEP == 0:
                 self.hub.sweep()
-                if alive and self._reaper is None:
-                    self._reaper = asyncio.get_running_loop().create_task(self._reap())
+                if alive:
+                    self._reaper.begin(self.name, self.hub.expired())
 
     async def _beat(self) -> None:
         async with self._telling:
@@ -221,41 +214,17 @@ class Node:
                 self.hub.changes.put_back(taken)
                 raise
 
-    async def _reap(self) -> None:
-        """End memberships that nobody renewed, and say for nodes that died that their connections ended."""
-        try:
-            # in a thread, and beside the heartbeat, since there may be very many
-            await asyncio.to_thread(self._leave, self.name, self.hub.expired())
-            orphans = await asyncio.to_thread(self._layer.replies.reap)
-        except LayerUnavailable:
-            return  # the next beat says so
-        except Exception:
-            text = "dead interface processes could not be cleared"
-            self._faults.note("reap_error", text, trace=True)
-            return
-        finally:
-            self._reaper = None
-        for orphan in orphans:
-            self._intake.offer_late(orphan.channel, orphan.disconnect())
-        if orphans:
-            logger.warning("%d connections of interface processes that died are taken for ended", len(orphans))
-
-    def _leave(self, node: str, memberships: Iterable[tuple[str, str]]) -> None:
-        """End memberships in Redis; the hub learns it from its inbox, in order with what others do to them."""
-        for group, token in memberships:
-            self._layer.replies.group_discard(group, ReplyAddress(node, token).channel())
-
     # ends
 
     async def _begin_anew(self) -> None:
         text = "others took this interface process for dead: %d sockets are closed, and it takes a new name"
         self._faults.note("node_dead", text, len(self.hub))
         self._opened = False
-        await _cancel(self._recorder)
+        await cancel(self._recorder)
         self.hub.abandon(_SERVICE_RESTART)
         former, self._inbox = self._inbox, self._layer.make_inbox(self._layer.new_node())
-        await self._briefly(self._close_pieces)
-        await self._briefly(former.close)
+        await briefly(self._close_pieces)
+        await briefly(former.close)
 
     async def _close_pieces(self) -> None:
         pieces, self._pieces = self._pieces, None
@@ -265,43 +234,19 @@ class Node:
     async def drain(self) -> None:
         """Take no more sockets, and close those that are there one after the other: all at once would come back so."""
         self._draining = True
-        sockets, begun = self.hub.websockets(), time.monotonic()
-        pause = min(self._layer.config.drain_seconds / max(len(sockets), 1), _LONGEST_DRAIN_PAUSE)
-        for number, socket in enumerate(sockets):
-            await asyncio.sleep(max(begun + number * pause - time.monotonic(), 0))
-            socket.close(_SERVICE_RESTART)
+        await close_slowly(self.hub.websockets(), _SERVICE_RESTART, self._layer.config.drain_seconds)
 
     async def close(self) -> None:
         """Close every socket, and remove what others know of this node; takes three seconds at most."""
         self._closing = True
         self.hub.close_all(_SERVICE_RESTART)
-        await self._briefly(self._until_empty)
+        await briefly(self._until_empty)
         self.hub.end_all()
-        await _cancel(self._life, self._recorder, self._reaper)
-        await self.errands.finish(_LAST_WORDS)
-        await self._briefly(self._close_pieces)
-        await self._briefly(self._inbox.close)
+        await cancel(self._life, self._recorder, self._reaper.task)
+        await self.errands.finish(LAST_WORDS)
+        await briefly(self._close_pieces)
+        await briefly(self._inbox.close)
 
     async def _until_empty(self) -> None:
         while len(self.hub):
             await asyncio.sleep(0.01)
-
-    async def _briefly(self, call: Callable[[], Awaitable[None]]) -> None:
-        try:
-            async with asyncio.timeout(_LAST_WORDS):
-                await call()
-        except (LayerUnavailable, TimeoutError) as error:
-            logger.info("not everything was said before the end: %s", error or "no answer in time")
-        except Exception:
-            logger.warning("not everything was said before the end", exc_info=True)
-
-
-async def _cancel(*tasks: asyncio.Task[None] | None) -> None:
-    running = {task for task in tasks if task is not None}
-    for _ in range(_CANCELS):
-        if not running:
-            return
-        for task in running:
-            task.cancel()
-        # again, since a library may lose a cancellation that comes together with what it waits for
-        _, running = await asyncio.wait(running, timeout=0.1)

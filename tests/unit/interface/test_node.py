@@ -436,7 +436,7 @@ def test_close_closes_sockets_publishes_their_disconnects_and_removes_the_node()
 
 
 def test_close_does_not_wait_for_servers_that_do_not_report_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("channelcelery.interface.node._LAST_WORDS", 0.05)
+    monkeypatch.setattr("channelcelery.interface.endings.LAST_WORDS", 0.05)
 
     async def main() -> None:
         it = Process()
@@ -452,7 +452,7 @@ def test_close_does_not_wait_for_servers_that_do_not_report_the_end(monkeypatch:
 
 
 def test_close_while_redis_is_away_is_quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("channelcelery.interface.node._LAST_WORDS", 0.05)
+    monkeypatch.setattr("channelcelery.interface.endings.LAST_WORDS", 0.05)
 
     async def main() -> None:
         it = Process()
