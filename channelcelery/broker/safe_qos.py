@@ -9,7 +9,7 @@ from kombu.transport import redis
 from kombu.transport.virtual import QoS as VirtualQoS
 
 from channelcelery.broker.leases import keep
-from channelcelery.broker.ledger import Ledger
+from channelcelery.broker.ledger import DELIVERY_COUNT, Ledger
 
 __all__ = ["SafeQoS"]
 
@@ -17,6 +17,9 @@ __all__ = ["SafeQoS"]
 stock: Any = redis
 
 logger = logging.getLogger("django.channels.broker")
+
+#: Times that a message may have been given back and still goes before the others of its queue.
+_SOON = 2
 
 #: Seconds between two looks for delayed messages that are due: they may be late by 0.1 s.
 _LOOK_EVERY = 0.05
@@ -65,11 +68,13 @@ class SafeQoS(stock.QoS):  # type: ignore[misc]
             self.flush()
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        """Put a message behind the others of its queue, or forget it."""
+        """Give a message back, or forget it; it goes first, and behind the others the third time: it must not spin."""
         if not requeue:
             self.ack(delivery_tag)
             return
-        self.restore_by_tag(delivery_tag, leftmost=True)
+        message: Any = self._delivered.get(delivery_tag)
+        count = (message.headers or {}).get(DELIVERY_COUNT) if message is not None else None
+        self.restore_by_tag(delivery_tag, leftmost=int(count or 0) >= _SOON)
         VirtualQoS.ack(self, delivery_tag)
 
     def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:

@@ -191,6 +191,20 @@ def test_redeliveries_are_counted(worker: Callable[..., Worker]) -> None:
     assert counts == [None, 1, 2, 3]
 
 
+def test_what_is_given_back_goes_first_but_not_for_ever(worker: Callable[..., Worker]) -> None:
+    """Given two messages / If the first is given back each time / Expect it thrice before the other, and then after."""
+    queue, safe = new_queue(), worker(prefetch=1)
+    safe.send(queue, "first")
+    safe.send(queue, "second")
+    safe.consume(queue)
+    found = []
+    for number in range(1, 6):
+        message = safe.read(number)[-1]
+        found.append(message.payload)
+        (message.requeue if len(found) < 4 else message.ack)()
+    assert found == ["first", "first", "first", "second", "first"]
+
+
 def test_a_worker_that_ends_gives_back_in_order(worker: Callable[..., Worker], client: Any) -> None:
     """Given messages under way and in the queue / If the worker ends / Expect another to get all, in their order."""
     queue, first, second = new_queue(), worker(prefetch=3), worker()
