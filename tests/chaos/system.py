@@ -17,7 +17,10 @@ from tests.integration.workers import ROOT
 from tests.processes import Process, wait_until
 from tests.scale import FULL
 
-__all__ = ["QUICK", "System", "Toll"]
+__all__ = ["QUICK", "READY", "System", "Toll"]
+
+#: What a worker logs when it reads reliable channels.
+READY = "running .* reliable channels"
 
 #: Settings of Celery that make the short form short; in full they are what a project gets that sets none.
 QUICK: dict[str, Any] = (
@@ -74,6 +77,7 @@ class System(ReliableSetup):
 
     def __post_init__(self) -> None:
         self.workers: list[Process] = []
+        self.senders: list[Process] = []
         self.kills = 0
         self.interrupted: dict[Effect, float] = {}
         #: seconds from the broker's return to the next start of a message
@@ -120,7 +124,7 @@ class System(ReliableSetup):
         """
         arguments = [channel, str(first), str(count), str(per_second), json.dumps(content)]
         process = Process([sys.executable, "-m", "tests.chaos.sender", *arguments], env=self.env(), cwd=ROOT)
-        self.workers.append(process)
+        self.senders.append(process)
         return process
 
     def send_all(self, count: int, **options: Any) -> None:
@@ -153,12 +157,13 @@ class System(ReliableSetup):
         self.kills += bool(new)
 
     def finish(self, *, quiet: float, channels: tuple[str, ...] = ("work", "second")) -> Toll:
-        """Wait until all that was confirmed has ended, or nothing has happened for a while.
+        """Wait until all that was confirmed has ended, or nothing happens for a while.
 
         Args:
             quiet: seconds without any effect after which nothing more is expected.
             channels: where each message is to end.
         """
+        self.workers[-1].wait_for_output(READY, timeout=120)
         seen, since = -1, time.monotonic()
         while self._lost(channels) and time.monotonic() - since < quiet:
             if (now := len(self.effects.all)) != seen:
@@ -184,8 +189,8 @@ class System(ReliableSetup):
         return {number for number in sent if not all(number in effects.ended(channel) for channel in channels)}
 
     def close(self) -> None:
-        """End what runs, and show the end of what it wrote where something went wrong."""
-        for process in self.workers:
+        """End what runs."""
+        for process in (*self.senders, *self.workers):
             process.kill()
             process.stop()
 

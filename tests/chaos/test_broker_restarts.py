@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.system import System, Toll
+from tests.chaos.system import READY, System, Toll
 from tests.scale import scaled
 from tests.servers import RabbitServer, RedisServer
 
@@ -31,7 +31,7 @@ def restart_broker(system: System, server: RedisServer | RabbitServer, *, restar
         freeze: seconds for which it stands still before it is killed.
     """
     worker = system.run_worker(4)
-    worker.wait_for_output("running .* reliable channels", timeout=60)
+    worker.wait_for_output(READY, timeout=60)
     sender = system.sender(10**6, PER_SECOND, every=10, after=LATER)
     for _ in range(restarts):
         seen = len(system.effects.all)

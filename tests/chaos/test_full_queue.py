@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.chaos.system import QUICK, System
+from tests.chaos.system import QUICK, READY, System
 from tests.scale import scaled
 
 pytestmark = pytest.mark.chaos
@@ -31,14 +31,10 @@ def test_if_a_channel_is_full_expect_errors_and_then_room(
     assert {effect.identity for effect in system.effects.all if effect.what == "refused"} == {"ChannelFull"}
     assert CAPACITY <= count["sent", "work"] <= CAPACITY + SENDERS * OVERSHOOT
     worker = system.run_worker(4)
-    worker.wait_for_output("running .* reliable channels", timeout=60)
+    worker.wait_for_output(READY, timeout=60)
     began = time.monotonic()
     later = system.sender(10**6, 20, first=10**6)
-    wait_until(
-        lambda: any(effect.number >= 10**6 for effect in system.effects.sent()),
-        timeout=30,
-        what="a message to be taken",
-    )
+    system.wait(lambda effects: any(one.number >= 10**6 for one in effects.sent()), "a message to be taken", 30)
     back = time.monotonic() - began
     later.terminate()
     later.wait()

@@ -1,5 +1,7 @@
 """Messages whose consumers cannot end well."""
 
+from collections import Counter
+
 import pytest
 
 from tests.chaos.system import System

