@@ -32,12 +32,14 @@ from channelcelery.worker.flush import flush
 from channelcelery.worker.reliable_rows import leave_outbox, row_due, run_again_from_outbox, run_once, was_done
 from channelcelery.worker.renewals import renewing
 
-__all__ = ["Buried", "Finished", "Postponed", "Unsettled", "run_parcel", "sender_of"]
+__all__ = ["Buried", "Finished", "Postponed", "Unsettled", "cut_off", "run_parcel", "sender_of"]
 
 logger = logging.getLogger("django.channels.worker")
 
 #: Counts of a flush that say that what a consumer sent did not leave.
 _FAILED = ("broker_unavailable", "channel_full", "layer_unavailable", "reliable_unsent")
+#: With these a process of prefork leaves that a signal ends; a consumer may get to see it.
+_ENDED = range(-255, -191)
 #: Seconds until a message runs whose run could not be counted.
 _UNCOUNTED = 5.0
 
@@ -114,6 +116,32 @@ def run_parcel(parcel: Parcel, redelivered: bool) -> Finished | Postponed | Buri
         close_old_connections()
 
 
+def cut_off(parcel: Parcel, redelivered: bool) -> Finished | Postponed | Buried | Unsettled:
+    """Have the broker or the database keep what is to become of a message whose process was ended by its time limit.
+
+    Args:
+        parcel: the message.
+        redelivered: as for its run.
+    """
+    layer = channel_layers[parcel.alias]
+    policy = get_router(parcel.alias).reliable.get(parcel.channel, Reliable())
+    if policy.idempotent and was_done(parcel):
+        return _finish(parcel)
+    if redelivered:
+        try:  # the number after that run's
+            parcel = parcel.again(layer.attempts.count(parcel.id, parcel.attempt) - 1)
+        except LayerUnavailable as error:
+            return Unsettled(f"its runs cannot be counted: {error}")
+    end = _End(Ended.TIMED_OUT, "it went on after its time limit, so that its process was ended")
+    match after_run(policy, parcel.attempt, end.ended):
+        case Again() as again:
+            return _postpone(layer, parcel, policy, again, end.detail)
+        case Dead() as dead:
+            return _bury(layer, parcel, dead, end)
+        case Done():
+            return _finish(parcel)
+
+
 def _count_and_run(
     layer: ChannelLayer, parcel: Parcel, policy: Reliable, redelivered: bool
 ) -> Finished | Postponed | Buried | Unsettled:
@@ -134,6 +162,8 @@ def _count_and_run(
     if isinstance(found, Reason):
         return _bury(layer, parcel, Dead(found), _End(Ended.REJECTED, _DETAILS[found]))
     run = run_once(found, parcel) if policy.idempotent else run_received(found, Counter())
+    if isinstance(run.error, SystemExit) and run.error.code in _ENDED:
+        raise run.error  # the main process sees to it
     end = _end_of(run, policy)
     match after_run(policy, parcel.attempt, end.ended, end.after):
         case Done():

@@ -19,6 +19,7 @@ from channelcelery.reliable.parcel import ALIAS, TASK
 from channelcelery.routing import get_router
 from channelcelery.worker.reliable_channels import label_of, reliable_channels
 from channelcelery.worker.reliable_errands import Errands
+from channelcelery.worker.reliable_task import ReliableRequest
 
 __all__ = ["GRACE", "ReliableStep"]
 
@@ -61,6 +62,7 @@ class ReliableStep(StartStopStep):
         amqp_channel = consumer.connection.channel()
         # for each queue: no more than can run at once, since what a dead worker had taken is delivered again
         amqp_channel.basic_qos(0, max(1, int(consumer.pool.num_processes or 1)), False)
+        ReliableRequest.pool = consumer.pool
         queues = {}
         for alias, channel in self._channels:
             prefix = channel_layers.config(alias).prefix

@@ -11,8 +11,9 @@ import pytest
 from tests.integration.reliable import ReliableSetup, numbers
 from tests.processes import wait_until
 
+_UNLIMITED = ["--exclude-channels", "limited", "--exclude-channels", "stubborn"]
 #: With those that enforce no time limits goes an option that leaves out the channel that has one.
-POOLS = {"prefork": [], "threads": ["--exclude-channels", "limited"], "solo": ["--exclude-channels", "limited"]}
+POOLS = {"prefork": [], "threads": _UNLIMITED, "solo": _UNLIMITED}
 KILLS = int(os.environ.get("KILLS", "3"))
 
 
@@ -76,6 +77,16 @@ def test_if_a_consumer_exceeds_its_time_limit_expect_as_many_runs_as_allowed(set
         setup.wait_for_letters(1)
     assert setup.lines() == ["limited 1", "limited 2"]
     assert setup.letters("reason", "attempts") == [("timed_out", 2)]
+
+
+def test_if_a_consumer_goes_on_after_its_time_limit_expect_that_as_the_reason(setup: ReliableSetup) -> None:
+    """Given a consumer that its process ends with / Expect the limit to be the reason, and no run too many counted."""
+    setup.send_reliably(("stubborn", {}), *numbers(3))
+    with setup.worker("prefork", concurrency=1):
+        setup.wait_for_letters(1)
+        setup.wait_for("end", 3)
+    assert [line for line in setup.lines() if line.startswith("stubborn")] == ["stubborn 1"]
+    assert setup.letters("channel", "reason", "attempts") == [("stubborn", "timed_out", 1)]
 
 
 @pytest.mark.parametrize("concurrency", [1, 4])

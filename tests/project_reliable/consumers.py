@@ -83,6 +83,16 @@ def exceed(message: Message) -> None:
     time.sleep(60)
 
 
+@consumer("stubborn", reliable=Reliable(max_attempts=1, time_limit=0.2))
+def go_on(message: Message) -> None:
+    """Go on after the time limit."""
+    write_down(f"stubborn {message.attempt}")
+    try:
+        time.sleep(60)
+    except Exception:
+        time.sleep(60)
+
+
 @consumer("plain")
 def note(message: Message) -> None:
     """A channel without guarantees in the same worker."""
