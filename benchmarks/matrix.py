@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 __all__ = ["BROKERS", "PARTS", "Measurement", "Windows", "matrix", "windows"]
 
-PARTS = ("echo", "idle", "group", "queue", "http")
+PARTS = ("echo", "idle", "group", "queue", "reliable", "http")
 BROKERS = ("rabbitmq", "redis")
 
 
@@ -16,8 +16,8 @@ class Measurement:
     Args:
         part: one of PARTS.
         broker: one of BROKERS; the layer is on Redis always.
-        subject: "channelcelery" or "floor".
-        size: sockets (echo, group, http), the most sockets (idle), or messages sent together (queue).
+        subject: "channelcelery", "floor", or "task" (reliable).
+        size: sockets (echo, group, http), the most sockets (idle), or messages sent together (queue, reliable).
     """
 
     part: str
@@ -81,6 +81,8 @@ def matrix(parts: Collection[str], chosen: Windows, *, full: bool) -> list[Measu
             *([Measurement("group", broker, product, 5000)] if full else []),
             Measurement("queue", broker, product, 64),
             Measurement("queue", broker, product, 1),
+            Measurement("reliable", broker, product, 1),
+            Measurement("reliable", broker, "task", 1),
         ]
     # no broker is on its way
     found.append(Measurement("http", BROKERS[0], product, 32))

@@ -50,7 +50,7 @@ def measure(measurement: Measurement, windows: Windows, repeat: int) -> Row:
         logs = Path(directory)
         try:
             with run_servers(measurement.broker, logs) as running:
-                if measurement.part == "queue":
+                if measurement.part in ("queue", "reliable"):
                     result = _drain(running, measurement, windows.messages[measurement.size])
                 else:
                     result = _load(running, measurement, windows)
@@ -108,11 +108,13 @@ def _drain(running: Running, measurement: Measurement, messages: int) -> dict[st
     """Fill a queue, start a worker on it, and count from the first stamp to the last."""
     first, last = running.logs / "first", running.logs / "last"
     before = snapshot(running.pids)
-    filled = _run(running, ["benchmarks.project.fill", str(messages), str(measurement.size), str(first), str(last)])
+    fill, app = _DRAINED[measurement.part, measurement.subject]
+    size = [] if measurement.part == "reliable" else [str(measurement.size)]
+    filled = _run(running, [*fill, str(messages), *size, str(first), str(last)])
     if "error" in filled:
         return filled
-    fill = difference(before, snapshot(running.pids), messages)
-    with run_worker(running, measurement.subject) as worker:
+    cost = difference(before, snapshot(running.pids), messages)
+    with run_worker(running, app) as worker:
         _wait_for(first, worker, 60)
         before = snapshot(running.pids)
         _wait_for(last, worker, _LIMIT)
@@ -121,7 +123,7 @@ def _drain(running: Running, measurement: Measurement, messages: int) -> dict[st
     cpu = difference(before, after, messages)
     cpu["server_cpu_us_per"] = round(sum(row["cpu_us_per"] for row in cpu["procs"].values()), 2)
     return {
-        "mode": "queue",
+        "mode": measurement.part,
         "batch": measurement.size,
         "messages": messages,
         # the first stamp is itself one of those that ran
@@ -130,8 +132,16 @@ def _drain(running: Running, measurement: Measurement, messages: int) -> dict[st
         "cpu": cpu,
         "publish_per_s": round(messages / filled["seconds"], 1),
         "publish_cpu_us": round(filled["cpu_s"] * 1e6 / messages, 2),
-        "publish_server_cpu_us": round(sum(row["cpu_us_per"] for row in fill["procs"].values()), 2),
+        "publish_server_cpu_us": round(sum(row["cpu_us_per"] for row in cost["procs"].values()), 2),
     }
+
+
+#: What fills a queue and what empties it: the arguments of the one, the Celery app of the other.
+_DRAINED = {
+    ("queue", "channelcelery"): (["benchmarks.project.fill"], "benchmarks.project"),
+    ("reliable", "channelcelery"): (["benchmarks.reliable.fill", "channelcelery"], "benchmarks.reliable.celery"),
+    ("reliable", "task"): (["benchmarks.reliable.fill", "task"], "benchmarks.reliable.task"),
+}
 
 
 def _wait_for(stamp: Path, worker: Process, seconds: float) -> None:

@@ -59,6 +59,7 @@ def run_servers(broker: str, logs: Path) -> Iterator[Running]:
             "CELERY_BROKER_URL": url,
             "CHANNEL_LAYER_URL": redis.url,
             "BROKER": url,
+            "BENCH_DATABASE": str(logs / "db.sqlite3"),
             "REDIS_PORT": str(redis.port),
             "PYTHONPATH": str(ROOT),
         }
@@ -66,9 +67,8 @@ def run_servers(broker: str, logs: Path) -> Iterator[Running]:
 
 
 @contextmanager
-def run_worker(running: Running, subject: str, children: int = 1) -> Iterator[Process]:
-    """Run a worker, and go on without waiting until it is ready."""
-    app = "benchmarks.project" if subject == "channelcelery" else "benchmarks.floor.worker"
+def run_worker(running: Running, app: str, children: int = 1) -> Iterator[Process]:
+    """Run a worker of a Celery app, and go on without waiting until it is ready."""
     command = ["celery", "-A", app, "worker", "-P", "prefork", "-c", str(children), "-l", "info"]
     with running.start("worker", command) as process:
         yield process
@@ -77,7 +77,8 @@ def run_worker(running: Running, subject: str, children: int = 1) -> Iterator[Pr
 @contextmanager
 def run_interface(running: Running, subject: str, children: int = 1) -> Iterator[Process]:
     """Run a worker and an interface, both ready when the block begins; gives the interface."""
-    with run_worker(running, subject, children) as worker:
+    app = "benchmarks.project" if subject == "channelcelery" else "benchmarks.floor.worker"
+    with run_worker(running, app, children) as worker:
         worker.wait_for_output(r"running \d+ channels" if subject == "channelcelery" else r" ready\.", timeout=60)
         with running.start("interface", _interface_command(subject, running.port)) as process:
             wait_until(lambda: _listens(process, running.port), timeout=30, what="the interface to listen")

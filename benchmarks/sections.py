@@ -26,10 +26,12 @@ def sections(rows: Sequence[Row]) -> str:
         own = [line for measurement in reports if measurement.part == part for line in make(measurement, reports)]
         shown = {line[1] for line in own}
         # a peer's row of a size that was not measured now compares with nothing
-        peers = [line for line in PEERS[part] if part not in ("echo", "idle", "group") or line[1] in shown]
+        peers = [line for line in PEERS.get(part, ()) if part not in ("echo", "idle", "group") or line[1] in shown]
         found.append(markdown(title, head, [*own, *peers] if own else []))
         if part == "echo":
             found.append(_ratios(rows))
+        if part == "reliable":
+            found.append(_beside_tasks(rows))
     found.append(_noise(rows))
     return "\n".join(text for text in found if text)
 
@@ -47,19 +49,31 @@ def _echo(measurement: Measurement, reports: Reports) -> list[list[str]]:
 
 def _ratios(rows: Sequence[Row]) -> str:
     """Compare with the floor, repeat by repeat: what was slow for one was slow for the other."""
+    head = ["broker", "rate / floor", "CPU / floor", "runs"]
+    paths = ("msgs_per_s", "cpu.server_cpu_us_per")
+    return markdown("Echo beside the floor, 100 sockets", head, _compare(rows, "echo", "floor", 100, paths))
+
+
+def _beside_tasks(rows: Sequence[Row]) -> str:
+    """Compare with a plain Celery task of the same guarantees, repeat by repeat."""
+    head = ["broker", "rate / task", "CPU / task", "publish rate / task", "runs"]
+    paths = ("drain_per_s", "cpu.server_cpu_us_per", "publish_per_s")
+    return markdown("Reliable messages beside tasks", head, _compare(rows, "reliable", "task", 1, paths))
+
+
+def _compare(rows: Sequence[Row], part: str, other: str, size: int, paths: Sequence[str]) -> list[list[str]]:
     by_key = {(row.measurement, row.repeat): row.result for row in rows if "error" not in row.result}
     lines = []
     for broker, name in _BROKER_NAMES.items():
-        product, floor = (Measurement("echo", broker, subject, 100) for subject in ("channelcelery", "floor"))
+        product, beside = (Measurement(part, broker, subject, size) for subject in ("channelcelery", other))
         pairs = [
-            (result, by_key[floor, repeat])
+            (result, by_key[beside, repeat])
             for (measurement, repeat), result in by_key.items()
-            if measurement == product and (floor, repeat) in by_key
+            if measurement == product and (beside, repeat) in by_key
         ]
         if pairs:
-            numbers = [ratio_cell(pairs, path) for path in ("msgs_per_s", "cpu.server_cpu_us_per")]
-            lines.append([name, *numbers, str(len(pairs))])
-    return markdown("Echo beside the floor, 100 sockets", ["broker", "rate / floor", "CPU / floor", "runs"], lines)
+            lines.append([name, *(ratio_cell(pairs, path) for path in paths), str(len(pairs))])
+    return lines
 
 
 def _group(measurement: Measurement, reports: Reports) -> list[list[str]]:
@@ -153,6 +167,12 @@ _TABLES: Mapping[str, tuple[str, Sequence[str], _Make]] = {
     ),
     "queue": (
         "A full queue through one worker, -P prefork -c 1, a consumer that does nothing",
+        ("", "sent together", "messages/s", "CPU us/message", "of which (medians)", "publish/s",
+         "publisher's CPU us/message", "runs"),
+        _queue,
+    ),
+    "reliable": (
+        "A full queue of reliable messages through one worker, -P prefork -c 1, and one of acks_late tasks",
         ("", "sent together", "messages/s", "CPU us/message", "of which (medians)", "publish/s",
          "publisher's CPU us/message", "runs"),
         _queue,
