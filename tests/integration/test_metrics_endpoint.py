@@ -85,6 +85,7 @@ def test_given_values_expect_prometheus_text(endpoint: Endpoint, probe: FakeProb
 def test_given_clients_that_say_nothing_expect_few_of_them_held_and_soon_none(
     probe: FakeProbe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert 0 < module._Handler.timeout <= 10
     monkeypatch.setattr(module._Handler, "timeout", 0.3)
     with closing(Endpoint(Address("127.0.0.1", 0), probe)) as endpoint:
         clients = [socket.create_connection(("127.0.0.1", endpoint.address.port)) for _ in range(30)]

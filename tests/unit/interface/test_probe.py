@@ -17,7 +17,7 @@ def test_given_an_event_loop_that_hangs_expect_it_not_live_and_afterwards_live(
 ) -> None:
     monkeypatch.setattr(module, "TURN", 0.1)
     loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     nobody: Any = SimpleNamespace()
     probe = InterfaceProbe(loop, nobody, nobody, nobody, nobody)
