@@ -7,6 +7,7 @@ import json
 import signal
 import threading
 import time
+from base64 import b64decode
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,6 +18,7 @@ import redis
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from channelcelery.core.envelope import decode_batch
 from tests.acceptance.sites import open_socket
 from tests.acceptance.test_faults import interface, keys, nodes
 from tests.integration.workers import WorkerSetup
@@ -85,6 +87,47 @@ def test_given_a_broker_gone_under_sending_sockets_expect_none_closed(quick: tup
 
     with setup.worker(concurrency=2), interface(setup) as (_, port):
         asyncio.run(run(port))
+
+
+def waiting(broker: RedisServer, channel: str) -> int:
+    """Return how many channel messages wait in a queue on Redis, and leave them there."""
+    with redis.Redis.from_url(broker.url) as client:
+        bodies = [b64decode(json.loads(message)["body"]) for message in client.lrange(f"cc:{channel}", 0, -1)]
+    return sum(len(decode_batch(body).items) for body in bodies)
+
+
+def test_given_no_worker_under_a_flood_expect_a_bounded_queue_and_all_well_when_one_is_back(
+    quick: tuple[WorkerSetup, RedisServer],
+) -> None:
+    """Item 60: expect 1013 for those that send, and in the queue no more than its capacity and 50 ms of traffic."""
+    setup, broker = quick
+    capacity, sockets = scaled((200, 20), (10_000, 200))
+    setup.config = json.dumps(
+        json.loads(setup.config) | {"channel_capacity": {"websocket.receive": capacity}, "publish_wait": 1}
+    )
+
+    async def flood(client: ClientConnection) -> None:
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                await client.send("x")
+                await asyncio.sleep(0)
+
+    async def run(port: int) -> Counter[int | None]:
+        clients = await open_all(port, [f"n{number}" for number in range(sockets)])
+        await asyncio.gather(*(flood(client) for client in clients))
+        return Counter(client.close_code for client in clients)
+
+    with interface(setup) as (_, port):
+        with setup.worker("prefork", 1, ["--exclude-channels", "websocket.receive"]):
+            assert asyncio.run(run(port)) == Counter({1013: sockets})
+        # it publishes less than 10,000 messages a second
+        assert capacity <= waiting(broker, "websocket.receive") < capacity + 500
+        with setup.worker(concurrency=1):
+            back = time.monotonic()
+            with open_socket(port, "/group/back/") as client:
+                client.send("x")
+                assert client.recv(timeout=scaled(30, 10)) == "x"
+    assert time.monotonic() - back < scaled(30, 10)
 
 
 @contextmanager
