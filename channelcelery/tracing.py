@@ -5,7 +5,7 @@ those of the routing; of a reply channel only what comes before its secret is to
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 __all__ = ["is_active", "processing", "sent"]
@@ -18,12 +18,13 @@ try:
 except ImportError:
     _api = None
 
+#: Providers that record nothing.
+_IDLE: tuple[type[object], ...] = () if _api is None else (_api.ProxyTracerProvider, _api.NoOpTracerProvider)
+
 
 def is_active() -> bool:
     """Tell whether anybody records spans."""
-    return _api is not None and not isinstance(
-        _api.get_tracer_provider(), _api.ProxyTracerProvider | _api.NoOpTracerProvider
-    )
+    return _api is not None and not isinstance(_api.get_tracer_provider(), _IDLE)
 
 
 def sent(channel: str) -> str:
@@ -40,8 +41,7 @@ def sent(channel: str) -> str:
     return carrier.get("traceparent", "")
 
 
-@contextmanager
-def processing(channel: str, consumer: str, trace: str) -> Iterator[Callable[[BaseException], None]]:
+def processing(channel: str, consumer: str, trace: str) -> AbstractContextManager[Callable[[BaseException], None]]:
     """Record what a consumer does as a span.
 
     Args:
@@ -49,12 +49,14 @@ def processing(channel: str, consumer: str, trace: str) -> Iterator[Callable[[Ba
         consumer: its name.
         trace: what the message carried along.
 
-    Yields:
-        What tells that the consumer raised.
+    Returns:
+        A context manager, for what tells that the consumer raised.
     """
-    if not is_active():
-        yield _nothing
-        return
+    return _processing(channel, consumer, trace) if is_active() else _NOBODY
+
+
+@contextmanager
+def _processing(channel: str, consumer: str, trace: str) -> Iterator[Callable[[BaseException], None]]:
     parent = TraceContextTextMapPropagator().extract({"traceparent": trace}) if trace else None
     with _span("process", channel, _api.SpanKind.CONSUMER, parent, consumer) as span:
 
@@ -67,6 +69,9 @@ def processing(channel: str, consumer: str, trace: str) -> Iterator[Callable[[Ba
 
 def _nothing(error: BaseException) -> None:
     return None
+
+
+_NOBODY = nullcontext(_nothing)
 
 
 def _span(verb: str, channel: str, kind: Any, parent: Any = None, consumer: str = "") -> Any:
