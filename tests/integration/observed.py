@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from websockets.sync.client import ClientConnection, connect
 
 from tests.integration.workers import ROOT, WorkerSetup
+from tests.processes import is_listening
 from tests.servers import Process, free_port, wait_until
 
 #: Values by the sample's name and those of its labels, in the labels' alphabetical order.
@@ -101,6 +102,8 @@ def site(setup: WorkerSetup, *worker_arguments: str, concurrency: int = 2, pool:
     ):
         asked = Asked(interface, metrics_port(interface))
         wait_until(lambda: asked.get("/ready")[0] == 200, what="the interface to be ready")
+        # its server listens a moment after
+        wait_until(lambda: is_listening(port), what="the interface to listen")
         yield Site(setup, asked, Asked(worker, metrics_port(worker)), port)
 
 
