@@ -15,7 +15,7 @@ from kombu.transport import native_delayed_delivery
 from channelcelery.broker.connection import broker_app, connect
 from channelcelery.broker.ledger import DELAY
 from channelcelery.broker.link import Link
-from channelcelery.broker.reliable_queues import dead_queue, reliable_queue
+from channelcelery.broker.reliable_queues import dead_queue, declare, reliable_queue
 from channelcelery.conf import LayerConfig
 from channelcelery.core.capacity import Gauge
 from channelcelery.exceptions import BrokerUnavailable, ChannelFull
@@ -179,7 +179,7 @@ class ConfirmedPublisher:
         producer: Any = self._link.producer()
         queue = dead_queue(self._config.prefix, producer.connection.transport.driver_type)
         if queue.name not in self._link.declared:
-            queue.bind(producer.channel).declare()
+            declare(queue, producer.channel)
             self._link.declared.add(queue.name)
         return queue
 
@@ -204,7 +204,7 @@ class ConfirmedPublisher:
         if queue.name not in self._link.declared:
             # the dead ones' first: what dies while there is none would be gone
             for each in (dead_queue(self._config.prefix, driver), queue):
-                each.bind(producer.channel).declare()
+                declare(each, producer.channel)
             self._link.declared.add(queue.name)
         return queue
 

@@ -2,9 +2,12 @@
 
 from typing import Any
 
+from amqp.exceptions import PreconditionFailed
 from kombu import Exchange, Queue
 
-__all__ = ["DELIVERY_LIMIT", "dead_queue", "reliable_queue", "reliable_queue_name"]
+from channelcelery.exceptions import BrokerUnavailable
+
+__all__ = ["DELIVERY_LIMIT", "dead_queue", "declare", "reliable_queue", "reliable_queue_name"]
 
 #: Deliveries after which RabbitMQ itself takes a message for dead. Only a net below the count of attempts: the broker
 #: counts deliveries that never ran, too. It is a constant, since a queue's arguments can never be changed.
@@ -39,6 +42,22 @@ def dead_queue(prefix: str, driver: str) -> Queue:
     arguments = {"x-queue-type": "quorum", "x-delivery-limit": _NO_LIMIT} if driver == "amqp" else None
     # fanout: a message keeps its routing key when it dies, and all are to arrive here
     return Queue(name, Exchange(name, type="fanout", durable=True), durable=True, queue_arguments=arguments)
+
+
+def declare(queue: Queue, amqp_channel: Any) -> None:
+    """Declare a queue of these.
+
+    Raises:
+        BrokerUnavailable: it, or its exchange, is there already with other arguments, which RabbitMQ cannot change.
+    """
+    try:
+        queue.bind(amqp_channel).declare()
+    except PreconditionFailed as error:
+        raise BrokerUnavailable(
+            f"its queue or exchange {queue.name} was declared before with other arguments ({error.reply_text}); what "
+            "is in it stays there. Let what declared it empty it, delete it (rabbitmqctl delete_queue), and it is "
+            "declared anew; or choose another CONFIG['prefix']"
+        ) from error
 
 
 def _dead(prefix: str) -> str:

@@ -12,16 +12,47 @@ transport can share them. What differs:
 Transport options beside Kombu's: `lease` (seconds, 15), `sweep_interval` (1), `poll_interval` (0.25).
 """
 
+import logging
+from collections.abc import Mapping
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from kombu.transport import redis
+from redis.exceptions import NoPermissionError, ResponseError
 
 from channelcelery.broker.safe_channel import SafeChannel, SafeSentinelChannel
 
-__all__ = ["SafeSentinelTransport", "SafeTransport"]
+__all__ = ["OLDEST", "SafeSentinelTransport", "SafeTransport", "check_server"]
+
+logger = logging.getLogger("django.channels.broker")
+
+#: The major version that has `#!lua flags=allow-oom`; LMOVE, fractions of seconds and the rest are older.
+OLDEST = 7
 
 #: Kombu's own; the stubs know only a part of it
 stock: Any = redis
+
+
+def check_server(info: Mapping[str, Any]) -> None:
+    """Refuse a Redis that cannot be the broker.
+
+    Args:
+        info: what INFO says of the server.
+
+    Raises:
+        ImproperlyConfigured: it is too old for scripts with flags, or the keys of a queue lie on different nodes.
+    """
+    if info.get("redis_mode") == "cluster":
+        raise ImproperlyConfigured(
+            "the broker is a Redis Cluster, which cannot take a message and register it in one step: use a Redis "
+            "that is not clustered, with Sentinel for a standby, or RabbitMQ"
+        )
+    version = str(info.get("redis_version", "7"))
+    if int(version.partition(".")[0]) < OLDEST:
+        raise ImproperlyConfigured(
+            f"the broker is Redis {version}: this transport needs {OLDEST}.0 or newer, whose scripts may free memory "
+            "when there is none left; update it, or use RabbitMQ"
+        )
 
 
 class _SafePoller(stock.MultiChannelPoller):  # type: ignore[misc]
@@ -45,10 +76,27 @@ class SafeTransport(stock.Transport):  # type: ignore[misc]
     Channel = SafeChannel
     #: whether the loop of a Celery worker drives it
     in_loop = False
+    _suits = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.cycle = _SafePoller()
+
+    def establish_connection(self) -> Any:
+        """Connect, to a Redis that can do what this transport needs.
+
+        Raises:
+            ImproperlyConfigured: it cannot.
+        """
+        connection = super().establish_connection()
+        if not self._suits:
+            amqp_channel = connection._avail_channels[0]
+            try:
+                check_server(amqp_channel.client.info("server"))
+            except (NoPermissionError, ResponseError) as error:
+                logger.debug("this Redis does not say what it is: %s", error)
+            self._suits = True
+        return connection
 
     def register_with_event_loop(self, connection: Any, loop: Any) -> None:
         """Let a loop drive it."""

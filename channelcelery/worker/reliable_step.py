@@ -10,10 +10,13 @@ from functools import partial
 from typing import Any
 
 from celery.bootsteps import StartStopStep
+from celery.platforms import EX_FAILURE
+from celery.worker import state
 from kombu import Consumer
 from kombu.common import ignore_errors
 
-from channelcelery.broker.reliable_queues import dead_queue, reliable_queue
+from channelcelery.broker.reliable_queues import dead_queue, declare, reliable_queue
+from channelcelery.exceptions import BrokerUnavailable
 from channelcelery.layers import channel_layers
 from channelcelery.reliable.parcel import ALIAS, TASK
 from channelcelery.routing import get_router
@@ -58,6 +61,13 @@ class ReliableStep(StartStopStep):
             hub.call_soon(self._begin, consumer)
 
     def _begin(self, consumer: Any) -> None:
+        try:
+            self._read(consumer)
+        except BrokerUnavailable as error:  # the loop would log it and go on without these channels
+            logger.critical("the worker ends, since it cannot read its reliable channels: %s", error)
+            state.should_stop = EX_FAILURE  # type: ignore[assignment]  # the exit code
+
+    def _read(self, consumer: Any) -> None:
         driver = consumer.connection.transport.driver_type
         amqp_channel = consumer.connection.channel()
         # for each queue: no more than can run at once, since what a dead worker had taken is delivered again
@@ -66,8 +76,9 @@ class ReliableStep(StartStopStep):
         queues = {}
         for alias, channel in self._channels:
             prefix = channel_layers.config(alias).prefix
-            dead_queue(prefix, driver).bind(amqp_channel).declare()
             queue = reliable_queue(prefix, channel, driver)
+            for each in (dead_queue(prefix, driver), queue):
+                declare(each, amqp_channel)
             queues[queue.name] = queue
             self._written[queue.routing_key] = _headers(alias, channel)
         self._consumer = Consumer(

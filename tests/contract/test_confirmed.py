@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from kombu import Connection
+from kombu import Connection, Queue
 
 from channelcelery.broker.confirmed import ConfirmedPublisher
 from channelcelery.broker.connection import broker_app
@@ -141,3 +141,20 @@ def fails_in_time(call: Callable[[], object]) -> None:
     with pytest.raises(BrokerUnavailable):
         call()
     assert time.monotonic() - begun < 5
+
+
+@on_rabbitmq
+def test_if_the_queue_has_other_arguments_expect_an_error_that_says_what_to_do(
+    broker: Broker, publisher: ConfirmedPublisher
+) -> None:
+    """Given a queue of that name with a message / Expect the message to stay, and sends to work once it is deleted."""
+    with Connection(broker.url) as connection:
+        amqp_channel: Any = connection.channel()
+        name = reliable_queue_name(broker.prefix, "orders.paid")
+        Queue(name, durable=True).bind(amqp_channel).declare()
+        for _ in range(2):
+            with pytest.raises(BrokerUnavailable, match=r"with other arguments.*delete it"):
+                publisher.publish("orders.paid", TASK, message(1))
+        amqp_channel.queue_delete(name)
+    publisher.publish("orders.paid", TASK, message(2))
+    assert take(broker, "orders.paid") == 2

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from kombu import Connection, Queue
 
 from tests.integration.reliable import ReliableSetup, numbers
 from tests.processes import wait_until
@@ -198,3 +199,12 @@ def test_if_a_worker_ends_with_work_just_given_to_a_process_expect_it_run_once(s
         wait_until(lambda: setup.counted("end")["7"] == 1, timeout=30, what="a message that came later")
     assert setup.counted("start") == {"0": 1, "7": 1}
     assert setup.counted("end")["task"] == 1
+
+
+@pytest.mark.parametrize("broker_url", ["amqp"], indirect=True)
+def test_if_a_queue_has_other_arguments_expect_the_worker_to_end_and_say_what_to_do(setup: ReliableSetup) -> None:
+    with Connection(setup.broker) as connection:
+        Queue("cc:reliable:orders", durable=True).bind(connection.channel()).declare()
+    with setup.start("prefork", 1) as worker:
+        assert worker.wait(30) == 1
+        assert "cc:reliable:orders was declared before with other arguments" in worker.output()

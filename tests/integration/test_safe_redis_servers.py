@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 import redis
+from django.core.exceptions import ImproperlyConfigured
 from kombu.exceptions import OperationalError
 
+from channelcelery.broker.safe_app import SafeConnection
 from tests.integration.safe_brokers import Worker, bodies
-from tests.processes import LOOPBACK, Process, find_program, free_port, wait_until
+from tests.processes import LOOPBACK, Process, find_program, free_port, is_listening, wait_until
 from tests.servers import RedisServer
 
 MASTER = "main"
@@ -113,3 +115,26 @@ def _reconnected(url: str, options: dict[str, Any]) -> Worker | None:
         return Worker(url, options=options)
     except (OperationalError, redis.RedisError):
         return None
+
+
+def test_redis_cluster(tmp_path: Path) -> None:
+    """Given a node of a Redis Cluster / Expect a refusal at the first connection, however it is made."""
+    port = free_port()
+    options = [
+        "--port",
+        str(port),
+        "--bind",
+        LOOPBACK,
+        "--dir",
+        str(tmp_path),
+        "--save",
+        "",
+        "--cluster-enabled",
+        "yes",
+    ]
+    with Process([find_program("redis-server", package="redis-server"), *options]):
+        wait_until(lambda: is_listening(port), what="the node")
+        for connect in (SafeConnection.connect, SafeConnection.ensure_connection):
+            connection = SafeConnection(f"redis://{LOOPBACK}:{port}/0")
+            with pytest.raises(ImproperlyConfigured, match="the broker is a Redis Cluster"):
+                connect(connection)
