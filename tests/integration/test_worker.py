@@ -13,6 +13,7 @@ from kombu import Connection
 
 from channelcelery.core.envelope import encode_content, encode_item
 from tests.integration.workers import NEVER, WorkerSetup
+from tests.scale import scaled
 from tests.servers import RabbitServer, RedisServer
 
 POOLS = ["prefork", "threads", "solo"]
@@ -75,39 +76,44 @@ def cut_connections(setup: WorkerSetup, rabbit: RabbitServer) -> None:
             client.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("pool", POOLS)
 def test_if_the_brokers_connections_are_cut_in_a_backlog_then_each_message_still_runs_once(
     setup: WorkerSetup, pool: str, rabbit_shared: RabbitServer
 ) -> None:
-    setup.send_work(1_000, 0.02)
+    count = scaled(300, 1_000)
+    setup.send_work(count, 0.02)
     with setup.worker(pool, concurrency=8) as worker:
-        setup.wait_for_lines(100)
+        setup.wait_for_lines(50)
         cut_connections(setup, rabbit_shared)
         worker.wait_for_output(r"(Connection to broker lost|[Cc]onnection.*(lost|error|closed))")
-        setup.wait_for_lines(1_000)
+        setup.wait_for_lines(count)
         worker.terminate()
         assert worker.wait(30) == 0
         lines = setup.lines()
-    assert sorted(map(int, lines)) == list(range(1_000))
+    assert sorted(map(int, lines)) == list(range(count))
 
 
-def test_if_the_brokers_connections_are_cut_20_times_then_the_worker_goes_on_each_time(
+@pytest.mark.soak
+def test_if_the_brokers_connections_are_cut_again_and_again_then_the_worker_goes_on_each_time(
     setup: WorkerSetup, rabbit_shared: RabbitServer
 ) -> None:
-    setup.send_work(1_000, 0.02)
+    times, count = scaled((5, 250), (20, 1_000))
+    setup.send_work(count, 0.02)
     with setup.worker("prefork", concurrency=1) as worker:
-        for _ in range(20):
+        for _ in range(times):
             setup.wait_for_lines(len(setup.lines()) + 10)
             cut_connections(setup, rabbit_shared)
-        setup.wait_for_lines(1_000)
+        setup.wait_for_lines(count)
         assert worker.returncode is None
         lines = setup.lines()
-    assert sorted(map(int, lines)) == list(range(1_000))
+    assert sorted(map(int, lines)) == list(range(count))
 
 
-def test_if_workers_are_started_20_times_on_a_backlog_then_they_run_it_each_time(setup: WorkerSetup) -> None:
+@pytest.mark.soak
+def test_if_workers_are_started_again_and_again_on_a_backlog_then_they_run_it_each_time(setup: WorkerSetup) -> None:
     setup.send_work(1_000, 0.02)
-    for _ in range(5):
+    for _ in range(scaled(1, 5)):
         before = len(setup.lines())
         with ExitStack() as stack:
             # four at once, since most of the time goes by while a worker starts
