@@ -11,7 +11,7 @@ from channelcelery.layers import channel_layers
 from channelcelery.layers.base import ReliablePublisher
 from channelcelery.layers.routers import find_routers_by
 
-__all__ = ["ChannelCeleryConfig"]
+__all__ = ["ChannelCeleryConfig", "ChannelsConfig"]
 
 
 class ChannelCeleryConfig(AppConfig):
@@ -27,6 +27,12 @@ class ChannelCeleryConfig(AppConfig):
         find_routers_by(_router)
         channel_layers.send_reliably_by(_reliable_publisher)
         _take_runserver(get_commands())
+
+
+class ChannelsConfig(ChannelCeleryConfig):
+    """The same by its name in Channels 1.x, for projects that wrote `"channels.apps.ChannelsConfig"` (item 227)."""
+
+    default = False
 
 
 def _take_runserver(commands: dict[str, str]) -> None:

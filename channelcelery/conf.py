@@ -201,6 +201,9 @@ def layer_config(alias: str, settings: Mapping[str, Any]) -> LayerConfig:
     values = {key: _READERS.get(key, _read_plain)(alias, key, value) for key, value in config.items()}
     if kind == "redis" and not values.get("hosts"):
         values["hosts"] = ("redis://127.0.0.1:6379/0",)
+    if "group_expiry" in values:
+        # as in 1.x, so that no socket outlives its groups unless it is meant to (item 59)
+        values.setdefault("connection_lifetime", values["group_expiry"])
     result = LayerConfig(alias=alias, kind=kind, routing=settings.get("ROUTING"), **values)
     if result.node_expiry < 2 * result.heartbeat:
         raise InvalidChannelLayerError(alias, "CONFIG['node_expiry']", "it must be at least twice CONFIG['heartbeat']")

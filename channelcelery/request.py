@@ -51,13 +51,18 @@ class AsgiRequest(ASGIRequest):
             # of the message, and not all of it: pages of errors would show the body
             keys = ("method", "path", "root_path", "query_string", "scheme", "client", "server", "http_version")
             scope = {key: message[key] for key in keys if message.get(key) is not None}
-            super().__init__({"type": "http", "path": "", **scope, "headers": headers}, body)
+            # a handshake is a GET, though its message does not say so
+            super().__init__({"type": "http", "path": "", "method": "GET", **scope, "headers": headers}, body)
         except BaseException:
             body.close()
             raise
         self.path_info = self.META["PATH_INFO"] = _below(self.script_name or "", self.path)
         if (cookies := [value for name, value in headers if name == b"cookie"])[1:]:
             self.META["HTTP_COOKIE"] = b"; ".join(cookies).decode("latin-1")
+
+    def is_secure(self) -> bool:
+        """Tell whether it came over TLS; a socket's handshake may have, too (defect 13)."""
+        return self.scheme in ("https", "wss")
 
 
 def script_prefix(message: Message) -> str:

@@ -116,10 +116,9 @@ class Router:
         """Add, after all others, consumers for what interface processes send whether anyone listens or not (item 75).
 
         Args:
-            http_consumer: consumer of `http.request`, views; without one nobody listens to it.
+            http_consumer: consumer of `http.request`; Django's views, if it is not given.
         """
-        if http_consumer is not None:
-            self.add_route(Route("http.request", http_consumer))
+        self.add_route(Route("http.request", http_consumer or _view_consumer()))
         self.add_route(Route("websocket.connect", connect_consumer))
         self.add_route(Route(["http.disconnect", "websocket.receive", "websocket.disconnect"], null_consumer))
 
@@ -212,7 +211,7 @@ def get_router(alias: str = DEFAULT_CHANNEL_LAYER) -> Router:
             return _replaced[alias]
         if alias not in _routers:
             router = make_router(alias)
-            router.check_default(_view_consumer())
+            router.check_default()
             _routers[alias] = router
         return _routers[alias]
 

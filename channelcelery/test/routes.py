@@ -36,10 +36,17 @@ class apply_routes:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        trace: TracebackType | None = None,
     ) -> None:
         for alias, router in self._before.pop().items():
             replace_router(alias, router)
+
+    # by these names as well in 1.x, for a `setUp` and a `tearDown`
+    enter = __enter__
+    exit = __exit__
 
     def __call__(self, decorated: Decorated) -> Decorated:
         if not isinstance(decorated, type):

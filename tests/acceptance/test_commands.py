@@ -64,7 +64,7 @@ def test_runserver_without_reload(memory_site: Site) -> None:
 
 
 def test_runserver_with_reload(tmp_path: Path, database: Path) -> None:
-    """Expect a changed consumer to run after a moment, and one Ctrl-C to end parent and child."""
+    """Item 219: expect a changed consumer to run after a moment, and one Ctrl-C to end parent and child."""
     root = copy_of_the_repository(tmp_path / "clone")
     site = Site(tmp_path, root=root)
     consumers = root / "example_site" / "echo" / "consumers.py"
@@ -94,6 +94,7 @@ def reloading(process: Process, start: int, changed: Path) -> bool:
 
 @amqp_only
 def test_runserver_without_worker_beside_runworker(shared_site: Site) -> None:
+    """Item 220: --noworker."""
     runserver = shared_site.manage("runserver", "--noreload", "--noworker", f"{LOOPBACK}:{shared_site.port}")
     with (
         shared_site.start(runserver, name="runserver") as server,

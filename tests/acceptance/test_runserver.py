@@ -68,8 +68,15 @@ def django_s_own(shop: Shop, *arguments: str) -> Iterator[Process]:
 
 
 def test_an_entry_in_installed_apps_and_a_layer_are_enough(shop: Shop) -> None:
-    """Item 227, and 112: consumers are found, run and answer; static files are served."""
+    """Item 227, and 112: consumers are found, run and answer; static files are served.
+
+    Item 219: it says which layer it is on, and where it listens.
+    """
     with shop.demo() as process:
+        assert "channel layer default (channelcelery.layers.memory.InMemoryChannelLayer), a worker in it" in (
+            process.output()
+        )
+        assert f"Listening on http://{LOOPBACK}:{shop.port}/" in process.output()
         with shop.socket("/echo/") as client:
             client.send("hello")
             assert client.recv(timeout=10) == "hello"

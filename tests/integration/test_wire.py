@@ -35,6 +35,7 @@ CONFIG = {
     "ping_interval": 0.5,
     "ping_timeout": 0.5,
     "group_expiry": 6,
+    "connection_lifetime": 600,
     "inbox_capacity": 20,
     "channel_capacity": {"unread": 10},
 }

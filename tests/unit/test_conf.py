@@ -65,6 +65,18 @@ class TestWhatIsRight:
         assert "secret" not in repr(layer)
         assert hash(layer)
 
+    def test_given_nothing_expect_the_times_of_1x(self) -> None:
+        """Items 52, 56, 58, 59, 110 and 122."""
+        layer = config()
+        assert (layer.expiry, layer.group_expiry, layer.connection_lifetime) == (60, 86_400, 86_400)
+        assert (layer.http_timeout, layer.connect_timeout) == (60, 5)
+
+    def test_given_when_memberships_end_expect_sockets_to_end_then(self) -> None:
+        """Item 59: unless they are meant to live on."""
+        assert config(group_expiry=300).connection_lifetime == 300
+        assert config(group_expiry=300, connection_lifetime=600).connection_lifetime == 600
+        assert config(connection_lifetime=600).group_expiry == 86_400
+
     def test_given_capacities_of_channels_expect_the_first_that_matches(self) -> None:
         """Item 52: in the order of the dict."""
         capacities = {"http.*": 5, re.compile("web"): 6, "websocket.*": 7, "a?": 8}

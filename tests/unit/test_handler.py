@@ -146,6 +146,14 @@ class TestErrors:
             (reply,) = replies_to(http_message("/fails/"))
             assert (reply["status"], reply["content"]) == (500, b"Internal Server Error")
 
+    def test_of_the_page_for_errors_are_shown_where_django_is_debugged(self) -> None:
+        """Item 109: the traceback of the page, and of the view that it was for."""
+        with override_settings(DEBUG=True, DEFAULT_EXCEPTION_REPORTER="tests.unit.none.Reporter"):
+            (reply,) = replies_to(http_message("/fails/"))
+        assert told(reply)[:2] == (500, "text/plain")
+        assert b"tests.unit.none" in reply["content"]
+        assert b"RuntimeError: on purpose" in reply["content"]
+
     def test_debug_propagates(self) -> None:
         with override_settings(DEBUG_PROPAGATE_EXCEPTIONS=True), pytest.raises(RuntimeError):
             replies_to(http_message("/fails/"))
@@ -259,6 +267,13 @@ class TestViewConsumer:
         layer = self.consume(http_message("/plain/"))
         assert self.held == 1
         assert [reply["status"] for _, reply in layer.replies.delivered] == [200]
+
+    def test_what_a_view_sends_is_held_back_as_a_consumer_s_is(self) -> None:
+        """Item 37."""
+        layer = self.consume(http_message("/sends/"))
+        assert "sent 0" in events
+        assert self.held == 2
+        assert layer.publisher.queues == {"log": [{"n": 1}]}
 
     @pytest.mark.parametrize("view", ["streams", "streams_async"])
     def test_streams_leave_at_once_and_as_far_as_there_is_leave(self, view: str) -> None:

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from channelcelery import sessions
 from channelcelery.core.ordering import LAST
@@ -43,6 +45,14 @@ class TestCalled:
         assert strict(connect_message()) == "returned"
         assert strict(receive_message(), room="a") == {"room": "a"}
         assert dict(session_for_reply_channel(REPLY).items()) == {"seen": 2}
+
+    def test_given_messages_in_order_expect_no_write_for_their_numbers(self) -> None:
+        """Item 167: it cost a write of the session for each message in 1.x."""
+        read_only = enforce_ordering(lambda message: message.channel_session.get("seen"))
+        strict(connect_message())
+        with CaptureQueriesContext(connection) as queries:
+            assert [read_only(receive_message(order=order)) for order in (1, 2, 3)] == [1, 1, 1]
+        assert {query["sql"].split()[0] for query in queries} == {"SELECT"}
 
     def test_given_other_decorators_around_and_inside_expect_one_session(self) -> None:
         """Item 169."""

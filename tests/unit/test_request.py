@@ -14,6 +14,7 @@ from channelcelery.exceptions import RequestAborted, RequestTimeout
 from channelcelery.request import AsgiRequest
 from tests.fakes import FakeLayer
 from tests.unit.http_requests import ADDRESS, REPLY, feed, http_message
+from tests.unit.sockets import connect_message
 
 MULTIPART = (
     b"--BOUND\r\n"
@@ -141,10 +142,24 @@ class TestWhatViewsSee:
         request = AsgiRequest(http_message(headers=[[b"x_user", b"root"], [b"x-user", b"me"]]))
         assert request.META["HTTP_X_USER"] == "me"
 
-    @pytest.mark.parametrize(("scheme", "secure"), [("http", False), ("https", True), (None, False)])
+    @pytest.mark.parametrize(
+        ("scheme", "secure"), [("http", False), ("https", True), (None, False), ("ws", False), ("wss", True)]
+    )
     def test_is_secure(self, scheme: str | None, secure: bool) -> None:
-        """Item 101."""
+        """Item 101, and defect 13 for a socket."""
         assert AsgiRequest(http_message(scheme=scheme)).is_secure() is secure
+
+    @override_settings(SECURE_PROXY_SSL_HEADER=("HTTP_X_FORWARDED_PROTO", "https"))
+    def test_is_secure_behind_a_proxy(self) -> None:
+        for said, secure in ((b"https", True), (b"http", False)):
+            request = AsgiRequest(http_message(scheme="wss", headers=[[b"x-forwarded-proto", said]]))
+            assert request.is_secure() is secure
+
+    def test_of_a_handshake(self) -> None:
+        """Item 98: projects of 1.x parse what a connect message has of a request, too; http_session named a method."""
+        request = AsgiRequest(connect_message(cookie="abc", query=b"token=5", scheme="wss"))
+        assert (request.method, request.path, request.GET["token"], request.is_secure()) == ("GET", "/", "5", True)
+        assert request.COOKIES == {"sessionid": "abc"}
 
     def test_get_and_charset(self) -> None:
         """Item 101."""
@@ -254,12 +269,17 @@ class TestBody:
         assert time.monotonic() - begun < 10
 
     def test_without_a_piece_in_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Item 103."""
+        """Item 103: after a minute, unless a subclass says otherwise; and defect 12: it waits without looking often."""
+        assert AsgiRequest.body_receive_timeout == 60
         monkeypatch.setattr(AsgiRequest, "body_receive_timeout", 0.1)
         layer = FakeLayer()
+        looks: list[float] = []
+        take_piece = layer.take_piece
+        layer.take_piece = lambda *given: (looks.append(time.monotonic()), take_piece(*given))[1]  # type: ignore[method-assign]
         channel = feed(layer, {"content": b"a", "more_content": True})
         with pytest.raises(RequestTimeout):
             AsgiRequest(http_message(layer=layer, body_channel=channel))
+        assert len(looks) <= 4
 
     def test_the_whole_is_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Defect 12."""

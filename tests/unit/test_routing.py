@@ -10,8 +10,10 @@ from django.core.exceptions import ImproperlyConfigured
 
 from channelcelery import routing
 from channelcelery.exceptions import InvalidName
+from channelcelery.handler import ViewConsumer
 from channelcelery.message import Message
 from channelcelery.routing import Include, Route, RouteClass, Router, include, route, route_class
+from channelcelery.staticfiles import StaticFilesConsumer
 from tests.fakes import FakeLayer, make_message
 from tests.shown import shown
 from tests.unit.consumers_to_route import ClassConsumer, first, second, third
@@ -371,7 +373,7 @@ class TestCheckDefault:
         router = Router([])
         router.check_default()
         ignored = {"http.disconnect", "websocket.receive", "websocket.disconnect"}
-        assert router.channels == {"websocket.connect", *ignored}
+        assert router.channels == {"http.request", "websocket.connect", *ignored}
         message = make_message("websocket.connect", path="/x", reply_channel="websocket.send!node.token")
         run(router, message)
         assert message.channel_layer.replies.delivered == [("websocket.send!node.token", {"accept": True})]
@@ -386,6 +388,18 @@ class TestCheckDefault:
         router.check_default()
         assert router.match(make_message("websocket.connect", path="/mine")) == (first, {})
         assert router.match(make_message("websocket.connect", path="/else")) == (routing.connect_consumer, {})
+
+    @pytest.mark.parametrize(("debug", "kind"), [(False, ViewConsumer), (True, StaticFilesConsumer)])
+    def test_given_no_http_consumer_expect_the_views(self, settings: Any, debug: bool, kind: type) -> None:
+        """Items 74 and 75: as a worker has it, with static files where Django is debugged (item 112)."""
+        settings.DEBUG, settings.STATIC_URL = debug, "/static/"
+        settings.INSTALLED_APPS = ["django.contrib.staticfiles", *settings.INSTALLED_APPS]
+        router = Router([route("http.request", second, path="/mine")])
+        router.check_default()
+        assert router.match(make_message("http.request", path="/mine")) == (second, {})
+        found = router.match(make_message("http.request", path="/else"))
+        assert found is not None
+        assert type(found[0]) is kind
 
     @pytest.mark.parametrize("consumer", [first, FIRST])
     def test_given_an_http_consumer_expect_it_for_requests(self, consumer: Any) -> None:

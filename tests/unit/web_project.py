@@ -9,6 +9,7 @@ from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.http import FileResponse, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.urls import path, reverse
 
+from channelcelery.channel import Channel
 from channelcelery.exceptions import ResponseLater
 
 #: What happened, in order.
@@ -59,6 +60,13 @@ async def awaits(request: HttpRequest) -> HttpResponse:
 
 def where(request: HttpRequest) -> HttpResponse:
     return HttpResponse(reverse("where"))
+
+
+def sends(request: Any) -> HttpResponse:
+    layer = request.message.channel_layer
+    Channel("log", channel_layer=layer).send({"n": 1})
+    events.append(f"sent {len(layer.publisher.queues)}")
+    return HttpResponse("sent")
 
 
 def large(request: HttpRequest) -> HttpResponse:
@@ -137,6 +145,7 @@ urlpatterns = [
         later_async,
         awaits,
         where,
+        sends,
         large,
         streams,
         breaks,

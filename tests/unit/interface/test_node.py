@@ -405,7 +405,7 @@ def test_memberships_that_nobody_renewed_end_in_redis(monkeypatch: pytest.Monkey
     """Item 58: given one that is renewed all the time and one that is not, expect the second to be ended."""
 
     async def main() -> None:
-        process = Process(group_expiry=1)
+        process = Process(group_expiry=1, connection_lifetime=60)
         await process.start()
         _, token, task = await process.open()
         process.inbox.push(JoinEntry("left", token))

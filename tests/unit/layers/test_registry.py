@@ -1,5 +1,6 @@
 """`channel_layers`: TEST_CONFIG, and layers made beside those in use (items 42 to 44)."""
 
+import re
 from typing import Any
 
 import pytest
@@ -24,6 +25,16 @@ def test_make_backend_and_make_test_backend() -> None:
     assert (made.config.prefix, made.config.expiry) == ("shop:", 5)
     assert (tested.config.prefix, tested.config.expiry, tested.config.routing) == ("test:", 60, "a.b")
     assert tested.alias == "default"
+
+
+@pytest.mark.parametrize(("kind", "local"), [("InMemory", True), ("Redis", False)])
+def test_what_each_says_of_itself(kind: str, local: bool) -> None:
+    """Item 45."""
+    path = f"channelcelery.layers.{kind}ChannelLayer"
+    with override_settings(CHANNEL_LAYERS={"other": {"BACKEND": path, "ROUTING": "a.b"}}):
+        made = channel_layers.make_backend("other")
+    assert (made.alias, made.routing, made.local_only()) == ("other", "a.b", local)
+    assert re.fullmatch(rf"other \(channelcelery\.layers\.\w+\.{kind}ChannelLayer\)", str(made))
 
 
 def test_without_test_config() -> None:

@@ -75,6 +75,14 @@ class TestForms(ChannelTestCase):
             assert run() == "first"
         assert replaced_router("default") is None
 
+    def test_by_hand(self) -> None:
+        """As `setUp` and `tearDown` do it in tests of 1.x."""
+        routes = apply_routes([route("things", first)])
+        routes.enter()
+        assert run() == "first"
+        routes.exit()
+        assert run() is None
+
     def test_workers_see_it_too(self) -> None:
         with apply_routes(route("things", first)):
             assert get_router("default").channels == {"things"}

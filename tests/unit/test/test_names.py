@@ -33,6 +33,7 @@ def test_the_deprecated_name() -> None:
 
 def test_the_modules_of_channels_1() -> None:
     """Item 209: where 1.1.8 defined them, and projects import them from."""
+    assert issubclass(test.ChannelTestCase, importlib.import_module("channelcelery.test.base").ChannelTestCaseMixin)
     homes = {
         "base": ("ChannelTestCase", "TransactionChannelTestCase", "Client", "apply_routes"),
         "http": ("HttpClient",),

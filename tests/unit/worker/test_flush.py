@@ -64,6 +64,11 @@ def test_given_nothing_expect_nothing(layer: FakeLayer) -> None:
     assert not flush([])
 
 
+def test_expect_room_to_be_waited_for_as_long_as_in_1_x() -> None:
+    """Item 38: a look every 0.2 s, for two seconds."""
+    assert (flush_module.BETWEEN_TRIES, flush_module.WAIT_FOR_ROOM) == (0.2, 2.0)
+
+
 class TestFullQueue:
     def test_expect_it_tried_again_then_dropped_counted_and_logged_with_the_mend(
         self, layer: FakeLayer, caplog: pytest.LogCaptureFixture

@@ -20,6 +20,7 @@ from channelcelery.exceptions import (
 )
 from channelcelery.message import Message
 from channelcelery.routing import route
+from channelcelery.sessions import channel_session, session_for_reply_channel
 from channelcelery.signals import Worker, consumer_finished, consumer_started
 from channelcelery.worker import claims, consume, runner
 from channelcelery.worker.runner import run_job
@@ -418,3 +419,26 @@ class TestFlushing:
         job({})
         assert inside == [{"at": "once"}]
         assert layer.publisher.queues["log"] == [{"at": "once"}, {"held": "back"}]
+
+    def test_what_is_sent_leaves_when_the_session_has_been_saved(
+        self, routed: Callable[..., None], layer: FakeLayer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Item 36: whoever gets a message finds what its sender wrote down, also if that raised then."""
+        publish, found = layer.publisher.publish, []
+
+        def look(channel: str, items: Any) -> None:
+            found.append(session_for_reply_channel(REPLY).get("n"))
+            publish(channel, items)
+
+        @channel_session
+        def consumer(message: Any) -> None:
+            Channel("log").send({})
+            message.channel_session["n"] = message["n"]
+            if message["n"] == 2:
+                raise RuntimeError("on purpose")
+
+        monkeypatch.setattr(layer.publisher, "publish", look)
+        routed(consumer)
+        for n in (1, 2):
+            job({"n": n, "reply_channel": REPLY})
+        assert found == [1, 2]

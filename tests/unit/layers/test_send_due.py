@@ -1,0 +1,100 @@
+"""What becomes of delayed messages when they are due (Channels 1.x, item 207; defect 8)."""
+
+import time
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import pytest
+
+from channelcelery.channel import Channel
+from channelcelery.core.envelope import encode_content
+from channelcelery.core.sends import DelayedSend
+from channelcelery.exceptions import BrokerUnavailable, LayerUnavailable
+from tests.fakes import FakeLayer
+
+CONTENT = encode_content({"n": 1}, 100)
+
+
+@pytest.fixture
+def layer() -> FakeLayer:
+    """A layer on which two messages are due."""
+    layer = FakeLayer()
+    for name in ("a", "b"):
+        Channel(name, channel_layer=layer).send({"n": 1}, delay=1)
+    time.sleep(0.002)
+    return layer
+
+
+@pytest.fixture
+def again(layer: FakeLayer, monkeypatch: pytest.MonkeyPatch) -> list[DelayedSend]:
+    """What is to wait once more."""
+    waiting: list[DelayedSend] = []
+    monkeypatch.setattr(layer.delays, "add", lambda sends: waiting.extend(sends) or True)
+    return waiting
+
+
+def test_given_messages_that_are_due_expect_each_in_its_channel_once(layer: FakeLayer) -> None:
+    assert [layer.send_due(), layer.send_due()] == [2, 0]
+    assert layer.publisher.queues == {"a": [{"n": 1}], "b": [{"n": 1}]}
+
+
+def test_if_a_channel_is_full_expect_its_messages_again_a_second_later(
+    layer: FakeLayer, again: list[DelayedSend]
+) -> None:
+    """Item 207; and the others now."""
+    layer.publisher.full.add("a")
+    assert layer.send_due() == 2
+    assert layer.publisher.queues == {"b": [{"n": 1}]}
+    assert again == [DelayedSend("a", CONTENT, 1_000)]
+    assert layer.dropped == {}
+
+
+def test_if_the_broker_is_away_expect_what_it_did_not_take_again_and_the_error(
+    layer: FakeLayer, again: list[DelayedSend], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish = layer.publisher.publish
+
+    def take_b(channel: str, items: Sequence[bytes]) -> None:
+        if channel == "a":
+            raise BrokerUnavailable("on purpose")
+        publish(channel, items)
+
+    monkeypatch.setattr(layer.publisher, "publish", take_b)
+    with pytest.raises(BrokerUnavailable):
+        layer.send_due()
+    assert layer.publisher.queues == {"b": [{"n": 1}]}
+    assert again == [DelayedSend("a", CONTENT, 1_000)]
+
+
+@pytest.mark.parametrize("away", [False, True])
+def test_if_there_is_no_room_to_wait_any_more_expect_them_counted_and_logged(
+    layer: FakeLayer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, away: bool
+) -> None:
+    def add(sends: Any) -> bool:
+        if away:
+            raise LayerUnavailable("on purpose")
+        return False
+
+    monkeypatch.setattr(layer.delays, "add", add)
+    layer.publisher.full.add("a")
+    assert layer.send_due() == 2
+    assert layer.dropped == {"delayed_lost": 1}
+    assert "1 delayed messages are lost: " in caplog.text
+
+
+def test_if_the_process_ends_in_the_middle_expect_none_sent_twice(
+    layer: FakeLayer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Defect 8: 1.1.8 deleted a message after it had been sent."""
+    publish = layer.publisher.publish
+
+    def publish_and_die(channel: str, items: Sequence[bytes]) -> NoReturn:
+        publish(channel, items)
+        raise SystemExit
+
+    monkeypatch.setattr(layer.publisher, "publish", publish_and_die)
+    with pytest.raises(SystemExit):
+        layer.send_due()
+    monkeypatch.setattr(layer.publisher, "publish", publish)
+    assert layer.send_due() == 0
+    assert layer.publisher.queues == {"a": [{"n": 1}]}
