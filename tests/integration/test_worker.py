@@ -102,7 +102,7 @@ def test_if_the_brokers_connections_are_cut_again_and_again_then_the_worker_goes
     setup.send_work(count, 0.02)
     with setup.worker("prefork", concurrency=1) as worker:
         for _ in range(times):
-            setup.wait_for_lines(len(setup.lines()) + 10)
+            setup.wait_for_lines(min(count, len(setup.lines()) + 10))
             cut_connections(setup, rabbit_shared)
         setup.wait_for_lines(count)
         assert worker.returncode is None
