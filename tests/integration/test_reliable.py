@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from celery import Celery
 from kombu import Connection, Queue
 
 from tests.integration.reliable import ReliableSetup, numbers
@@ -208,3 +209,19 @@ def test_if_a_queue_has_other_arguments_expect_the_worker_to_end_and_say_what_to
     with setup.start("prefork", 1) as worker:
         assert worker.wait(30) == 1
         assert "cc:reliable:orders was declared before with other arguments" in worker.output()
+
+
+@pytest.mark.parametrize("broker_url", ["redis"], indirect=True)
+def test_given_a_message_that_runs_expect_its_consumer_s_name_where_tasks_are_shown(setup: ReliableSetup) -> None:
+    """Given processes that end after two messages each / Expect `celery inspect active` to name it, and its kind."""
+    name = "tests.project_reliable.consumers.handle"
+    with (
+        setup.worker("prefork", concurrency=1, arguments=["--max-tasks-per-child", "2"]),
+        Celery("asking", broker=setup.broker, set_as_current=False) as asking,
+    ):
+        setup.send_reliably(("orders", {"number": 0, "seconds": 2}), *numbers(5)[1:])
+        setup.wait_for("start", 1)
+        (active,) = (asking.control.inspect(timeout=5, limit=1).active() or {}).values()
+        assert [(task["name"], task["type"]) for task in active] == [(name, "channelcelery.reliable")]
+        setup.wait_for("end", 5)
+    assert set(setup.counted("start").values()) == {1}
