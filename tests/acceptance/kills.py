@@ -19,8 +19,6 @@ from channelcelery.broker.safe_app import make_safe
 from tests.processes import Process, wait_until
 
 SAFE = {"lease": 2, "sweep_interval": 0.5}
-#: as quick as Kombu's own transport can be
-STOCK = {"visibility_timeout": 3, "unacked_restore_interval": 1, "unacked_restore_throttle": 1}
 
 
 @dataclass
@@ -30,7 +28,6 @@ class Workers:
     Args:
         url: the broker.
         folder: where files are written.
-        transport: "safe" or "stock".
         options: transport options.
         arguments: of `celery worker`.
         multiplier: messages that a worker holds for each of its processes.
@@ -38,20 +35,18 @@ class Workers:
 
     url: str
     folder: Path
-    transport: str = "safe"
     options: dict[str, Any] = field(default_factory=dict)
     arguments: tuple[str, ...] = ("-c", "4")
     multiplier: int = 1
     processes: list[Process] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.options = (SAFE if self.transport == "safe" else STOCK) | self.options
+        self.options = SAFE | self.options
         self.file = self.folder / "effects"
         self.file.touch()
         self._app = Celery("sender", broker=self.url)
         self._app.conf.update(broker_transport_options=self.options, task_ignore_result=True)
-        if self.transport == "safe":
-            make_safe(self._app)
+        make_safe(self._app)
 
     @property
     def environment(self) -> dict[str, str | None]:
@@ -59,7 +54,6 @@ class Workers:
         return {
             "KILLS_BROKER": self.url,
             "KILLS_FILE": str(self.file),
-            "KILLS_TRANSPORT": self.transport,
             "KILLS_OPTIONS": json.dumps(self.options),
             "KILLS_MULTIPLIER": str(self.multiplier),
             "CELERY_BROKER_URL": None,

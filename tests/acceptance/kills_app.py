@@ -20,6 +20,8 @@ app.conf.update(
     task_ignore_result=True,
     worker_prefetch_multiplier=int(os.environ.get("KILLS_MULTIPLIER", "1")),
     worker_cancel_long_running_tasks_on_connection_loss=False,
+    # seconds after the death of a process of the pool, 10 by default
+    worker_lost_wait=1,
     broker_connection_retry_on_startup=True,
     broker_transport_options=OPTIONS,
     task_queues=[Queue("kills", Exchange("kills"), routing_key="kills")],
@@ -27,8 +29,7 @@ app.conf.update(
     task_default_exchange="kills",
     task_default_routing_key="kills",
 )
-if os.environ.get("KILLS_TRANSPORT", "safe") == "safe":
-    make_safe(app)
+make_safe(app)
 
 
 def note(*words: object) -> None:

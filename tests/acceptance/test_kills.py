@@ -1,10 +1,8 @@
 """Plain Celery tasks on Redis with the safe transport: killed, restarted, longer than their lease.
 
-The numbers are small here; `KILLS=20` in the environment makes them those of the long form, and
-`KILLS_TRANSPORT=stock` shows what Kombu's own transport does.
+`tests/chaos` shows the same of reliable channels, and that Kombu's own transport fails there.
 """
 
-import os
 import signal
 import threading
 import time
@@ -18,11 +16,12 @@ import redis
 
 from tests.acceptance.kills import Workers, is_empty, kill_while_working
 from tests.processes import Process, wait_until
+from tests.scale import scaled
 from tests.servers import RedisServer
 
-KILLS = int(os.environ.get("KILLS", "2"))
-LONG = KILLS > 2
-TRANSPORT = os.environ.get("KILLS_TRANSPORT", "safe")
+pytestmark = pytest.mark.chaos
+
+KILLS = scaled(1, 20)
 
 
 @pytest.fixture
@@ -33,7 +32,7 @@ def workers(new_redis: Callable[..., RedisServer], tmp_path: Path) -> Iterator[C
     def make(server: RedisServer | None = None, **options: Any) -> Workers:
         if server is None:
             server = new_redis(appendonly=True)
-        made.append(Workers(server.url, tmp_path, **{"transport": TRANSPORT} | options))
+        made.append(Workers(server.url, tmp_path, **options))
         return made[-1]
 
     yield make
@@ -45,7 +44,7 @@ def _has_ended(process: Process) -> bool:
     return process.returncode is not None
 
 
-@pytest.mark.parametrize("concurrency", [1, 4])
+@pytest.mark.parametrize("concurrency", scaled([4], [1, 4]))
 def test_nothing_is_lost_when_workers_are_killed(workers: Callable[..., Workers], concurrency: int) -> None:
     """Given tasks of 20 ms / If their worker's whole process group is killed again and again / Expect each to end."""
     some = workers(arguments=("-c", str(concurrency)))
@@ -58,7 +57,7 @@ def test_nothing_is_lost_when_workers_are_killed(workers: Callable[..., Workers]
     wait_until(lambda: is_empty(some.url), what="an empty queue and record")
 
 
-@pytest.mark.parametrize("pool", ["threads", *(["prefork"] if LONG else [])])
+@pytest.mark.parametrize("pool", scaled(["threads"], ["threads", "prefork"]))
 def test_nothing_is_lost_or_repeated_when_workers_are_restarted(workers: Callable[..., Workers], pool: str) -> None:
     """Given two workers and a stream of tasks / If each is restarted (SIGTERM) / Expect each task to run once."""
     some, stop, sent = workers(multiplier=4, arguments=("-c", "2", "-P", pool)), threading.Event(), []
@@ -90,7 +89,7 @@ def test_nothing_is_lost_or_repeated_when_workers_are_restarted(workers: Callabl
     wait_until(lambda: is_empty(some.url), what="an empty queue and record")
 
 
-@pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
+@pytest.mark.parametrize("pool", scaled(["threads", "solo"], ["prefork", "threads", "solo"]))
 def test_tasks_longer_than_their_lease_start_once(workers: Callable[..., Workers], pool: str) -> None:
     """Given tasks of two leases / If two workers with this pool run them / Expect each to start once."""
     some = workers(options={"lease": 1}, multiplier=1 if pool == "solo" else 2, arguments=("-c", "2", "-P", pool))
@@ -118,9 +117,7 @@ def test_workers_go_on_when_redis_was_killed(
     workers: Callable[..., Workers], new_redis: Callable[..., RedisServer]
 ) -> None:
     """Given a worker / If Redis (appendfsync always) is killed under it / Expect it to go on, nothing lost, in 10 s."""
-    server = new_redis(appendonly=True)
-    with redis.Redis.from_url(server.url) as client:
-        client.config_set("appendfsync", "always")
+    server = new_redis(appendonly=True, appendfsync="always")
     some = workers(server)
     some.start()
     sent = 0

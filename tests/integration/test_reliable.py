@@ -1,7 +1,6 @@
 """Reliable channels through real workers: each message is handled at least once, or is among the dead letters."""
 
 import os
-import random
 import signal
 import time
 from pathlib import Path
@@ -16,7 +15,6 @@ from tests.processes import wait_until
 _UNLIMITED = ["--exclude-channels", "limited", "--exclude-channels", "stubborn"]
 #: With those that enforce no time limits goes an option that leaves out the channel that has one.
 POOLS = {"prefork": [], "threads": _UNLIMITED, "solo": _UNLIMITED}
-KILLS = int(os.environ.get("KILLS", "3"))
 
 
 @pytest.fixture
@@ -91,30 +89,6 @@ def test_if_a_consumer_goes_on_after_its_time_limit_expect_that_as_the_reason(se
     assert setup.letters("channel", "reason", "attempts") == [("stubborn", "timed_out", 1)]
 
 
-@pytest.mark.parametrize("concurrency", [1, 4])
-def test_if_workers_are_killed_expect_nothing_lost(setup: ReliableSetup, concurrency: int) -> None:
-    """Given messages of 20 ms that each send another / If the worker's process group is killed / Expect all to end."""
-    count, chance = 60 * KILLS * concurrency, random.Random(concurrency)
-    kills = killed = 0  # the former interrupted a message
-    setup.send_reliably(*numbers(count, "patient"))
-    while kills < KILLS and len(setup.counted("end")) < count:
-        worker, seen = setup.start("prefork", concurrency), len(setup.lines())
-        wait_until(lambda seen=seen: len(setup.lines()) > seen, timeout=60, what="it to run something")  # type: ignore[misc]
-        time.sleep(chance.uniform(0, 0.4))
-        os.killpg(worker.pid, signal.SIGKILL)
-        worker.stop()
-        killed += 1
-        kills += sum(setup.counted("start").values()) > sum(setup.counted("end").values())
-    with setup.worker("prefork", concurrency):
-        setup.wait_for("end", count)
-        setup.wait_for("second", count)
-    extra = sum(setup.counted("start").values()) - count
-    print(f"{count} sent, {kills} kills, {extra} extra starts")
-    assert kills == KILLS
-    assert extra <= killed * 2 * concurrency
-    assert setup.letters("id") == []
-
-
 def test_if_a_consumer_asks_for_a_later_run_expect_it_then_and_not_before(setup: ReliableSetup) -> None:
     """Given a worker that is killed while the message waits / Expect the next one to run it."""
     setup.send_reliably(*numbers(3, "slow-retry"))
@@ -151,17 +125,6 @@ def test_if_the_database_is_away_at_a_death_expect_the_letter_when_it_is_back(se
         setup.wait_for_letters(1)
     assert setup.letters("reason", "detail", "attempts") == [("rejected", "no such order", 1)]
     assert "Traceback" in setup.letters("traceback")[0][0]
-
-
-def test_given_dead_letters_that_are_replayed_expect_each_handled(setup: ReliableSetup) -> None:
-    setup.send_reliably(*numbers(100, "mended"))
-    with setup.worker("prefork"):
-        setup.wait_for_letters(100)
-        setup.notes.with_suffix(".mended").touch()
-        setup.manage("deadletters", "replay", "--channel", "mended")
-        setup.wait_for("mended", 100)
-    assert set(setup.counted("mended").values()) == {1}
-    assert setup.letters("id") == []
 
 
 def test_if_workers_are_restarted_expect_each_message_once(setup: ReliableSetup) -> None:

@@ -18,6 +18,8 @@ app.conf.update(
     broker_transport_options=json.loads(os.environ.get("TEST_TRANSPORT_OPTIONS", "{}")),
     task_ignore_result=True,
     worker_cancel_long_running_tasks_on_connection_loss=False,
+    # seconds after the death of a process of the pool, 10 by default
+    worker_lost_wait=1,
 )
 if "TEST_NOT_INSTALLED" not in os.environ:  # for comparison
     channelcelery.install(app)

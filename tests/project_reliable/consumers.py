@@ -20,21 +20,6 @@ def handle(message: Message) -> None:
     write_down(f"end {message['number']} {message.attempt} {time.time()}")
 
 
-@consumer("patient", reliable=Reliable(max_attempts=50, backoff=0))
-def handle_patiently(message: Message) -> None:
-    """The same, however often its process is killed, and send something on."""
-    write_down(f"start {message['number']} {message.attempt} {time.time()}")
-    time.sleep(message.get("seconds", 0.02))
-    Channel("second").send({"number": message["number"]})
-    write_down(f"end {message['number']} {message.attempt} {time.time()}")
-
-
-@consumer("second", reliable=Reliable(max_attempts=50, backoff=0))
-def handle_second(message: Message) -> None:
-    """Write down that what a consumer sent on came."""
-    write_down(f"second {message['number']}")
-
-
 @consumer("fails", reliable=SOON)
 def fail(message: Message) -> None:
     """End as the message says."""
@@ -52,14 +37,6 @@ def fail(message: Message) -> None:
         case "exit":
             raise SystemExit
     raise RuntimeError("on purpose")
-
-
-@consumer("mended", reliable=Reliable(max_attempts=1))
-def wait_for_a_mend(message: Message) -> None:
-    """Fail until somebody has mended what it needs."""
-    if not os.path.exists(os.environ["TEST_NOTES"] + ".mended"):
-        raise RuntimeError("on purpose")
-    write_down(f"mended {message['number']} {message.attempt}")
 
 
 @consumer("slow-retry", reliable=SOON)
