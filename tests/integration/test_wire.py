@@ -20,6 +20,7 @@ from channelcelery.conf import layer_config
 from channelcelery.core.envelope import encode_content, encode_item
 from channelcelery.layers.redis_store import RedisReplyStore
 from tests.integration.interfaces import RawClient
+from tests.integration.wire import Wire
 from tests.integration.workers import ROOT, WorkerSetup
 from tests.processes import LOOPBACK, Process, free_port, is_listening, wait_until
 from tests.servers import redis_server
@@ -77,6 +78,16 @@ class Running:
                 return 101
         except InvalidStatus as error:
             return error.response.status_code
+
+    def page(self) -> int | None:
+        """Ask for a page and return the status of its answer, or None if none comes soon."""
+        with Wire(self.port) as client:
+            client.request("GET", "/view/")
+            client.socket.settimeout(0.5)
+            try:
+                return client.response()[0]
+            except TimeoutError:
+                return None
 
     def notes(self, kind: str, path: str) -> list[dict[str, Any]]:
         """Return the messages of one kind and path that consumers wrote down, in order."""
@@ -427,19 +438,23 @@ def test_expiry_and_lifetime(setup: WorkerSetup) -> None:
 
 
 def test_full_channels(setup: WorkerSetup) -> None:
-    """Item 60: 503 where there is no room for a connect, 1013 where there is none for what a client sends."""
-    capacities = {"websocket.connect": 3, "websocket.receive": 5}
-    setup.config = json.dumps(CONFIG | {"channel_capacity": capacities, "publish_wait": 1, "ping_interval": 20})
+    """Item 60: 503 where there is no room for a connect or a request, 1013 where there is none for a frame."""
+    capacities = {"websocket.connect": 3, "websocket.receive": 5, "http.request": 3}
+    more = {"channel_capacity": capacities, "publish_wait": 1, "ping_interval": 20, "http": "worker"}
+    setup.config = json.dumps(CONFIG | more)
     with interface(setup) as it:
         publisher = setup.publisher()
         expired = encode_item(encode_content({"path": "/old/"}, 1_000), 1)
         for _ in range(10):
             publisher.publish("websocket.connect", [expired])
+            publisher.publish("http.request", [expired])
         publisher.close()
         # its publisher looks at the queue after the first handshake that it was given
         wait_until(lambda: it.status("/full/", ACCEPT) == 503, what="a handshake to be refused", timeout=20)
+        wait_until(lambda: it.page() == 503, what="a request to be refused", timeout=20)
         with setup.worker("prefork", 2, ["--exclude-channels", "websocket.receive"]):
             wait_until(lambda: it.status("/room/", ACCEPT) == 101, what="room for a handshake", timeout=20)
+            wait_until(lambda: it.page() == 200, what="room for a request", timeout=20)
             with it.open("/receive/") as client, contextlib.suppress(ConnectionClosed):
                 for _ in range(1_000):
                     client.send("x")

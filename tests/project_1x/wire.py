@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
 
 from channelcelery import Channel, Group, route
-from channelcelery.exceptions import ChannelFull
+from channelcelery.exceptions import ChannelFull, RequestAborted
 from channelcelery.handler import AsgiHandler, AsgiRequest
 from tests.project.consumers import write_down
 
@@ -72,10 +72,34 @@ def fill(message: Any) -> None:
 
 
 def request(message: Any) -> None:
-    """Write a request down, and answer it by hand."""
+    """Write a request down, and answer it by hand: by the replies that it asks for, if it does."""
     note("request", message.content)
+    query = parse_qs(message["query_string"].decode())
+    if "replies" in query:
+        for reply in json.loads(query["replies"][0]):
+            message.reply_channel.send({key: _as_bytes(key, value) for key, value in reply.items()})
+        return
     for chunk in AsgiHandler.encode_response(HttpResponse("by hand")):
         message.reply_channel.send(chunk)
+
+
+def _as_bytes(key: str, value: Any) -> Any:
+    return value.encode() if key == "content" else value
+
+
+def late(message: Any) -> None:
+    """Read a request's body when its client has had time to leave, and write down whether that was noticed."""
+    note("late", "begins")
+    time.sleep(0.5)
+    try:
+        AsgiRequest(message)
+    except RequestAborted:
+        note("late", "aborted")
+
+
+def left(message: Any) -> None:
+    """Write down which request's client left."""
+    note("left", message.content)
 
 
 def view(request: Any) -> HttpResponse:
@@ -83,13 +107,16 @@ def view(request: Any) -> HttpResponse:
     is_own = request.reply_channel.name == request.message.reply_channel.name == request.message["reply_channel"]
     headers = sorted(key for key in request.META if key.startswith("HTTP_X"))
     said = [isinstance(request, AsgiRequest), isinstance(request, HttpRequest), is_own, request.message.channel.name]
-    return JsonResponse({"said": said, "headers": headers, "read": len(request.body)})
+    meta = {key: value for key, value in request.META.items() if not key.startswith("HTTP_X")}
+    return JsonResponse({"said": said, "headers": headers, "read": len(request.body), "meta": meta})
 
 
 urlpatterns = [path("view/", view)]
 
 channel_routing = [
+    route("http.request", late, path=r"^/request/late-body/"),
     route("http.request", request, path=r"^/request/"),
+    route("http.disconnect", left),
     route("websocket.connect", connect),
     route("websocket.receive", receive),
     route("websocket.disconnect", disconnect),
