@@ -54,16 +54,6 @@ def test_the_example(project: Project, redis_url: str, broker_url: str) -> None:
                 assert [first.recv(10), second.recv(10)] == [said] * 2
 
 
-def test_its_asgi_py(project: Project) -> None:
-    """Item 46: `get_channel_layer` sets Django up, before anything of the project was imported."""
-    (project.directory / "talk" / "asgi.py").write_text(
-        "import os\n\nfrom channelcelery.asgi import get_channel_layer\n\n"
-        'os.environ.setdefault("DJANGO_SETTINGS_MODULE", "talk.settings")\n\nchannel_layer = get_channel_layer()\n'
-    )
-    said = project.run("-c", "from talk.asgi import channel_layer as it; print(it.alias, *sorted(it.router.channels))")
-    assert said.split()[:2] == ["default", "chat-messages"]
-
-
 def test_what_the_page_shows_in_the_interpreter(
     project: Project, redis_url: str, broker_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,9 @@
 
 import asyncio
 import contextlib
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -253,3 +256,15 @@ def test_get_channel_layer_gives_the_layer_of_an_alias() -> None:
     with pytest.raises(KeyError):
         get_channel_layer("other")
     assert application.alias == "default"
+
+
+def test_an_asgi_py_of_1x_sets_django_up() -> None:
+    """Item 46: in a process of its own, before anything of the project was imported."""
+    code = """
+from channelcelery.asgi import get_channel_layer
+layer = get_channel_layer()
+print(layer, "websocket.receive" in layer.router.channels)
+"""
+    environment = os.environ | {"DJANGO_SETTINGS_MODULE": "tests.project_1x.settings"}
+    said = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert said.stdout == "default (channelcelery.layers.memory.InMemoryChannelLayer) True\n"
