@@ -88,7 +88,10 @@ def make(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             broker, layer = redis.database(next(databases)), redis.database(next(databases))
             if request.param == "amqp":
                 broker = request.getfixturevalue("rabbit_shared").new_vhost()
-            return OwnSetup(broker, layer, tmp_path_factory.mktemp("own"), installed=installed)
+            setup = OwnSetup(broker, layer, tmp_path_factory.mktemp("own"), installed=installed)
+            if installed:
+                setup.migrate()
+            return setup
 
         yield made
 
