@@ -80,7 +80,7 @@ class Message:
 
     def copy(self) -> "Message":
         """Return a message with a deep copy of the content, on the same channel and layer."""
-        return Message(
+        return type(self)(
             deepcopy(self.content),
             self.channel.name,
             self.channel_layer,

@@ -123,7 +123,7 @@ class Router:
         self.add_route(Route(["http.disconnect", "websocket.receive", "websocket.disconnect"], null_consumer))
 
 
-def connect_consumer(message: Message, **kwargs: Any) -> None:
+def connect_consumer(message: Message, *args: Any, **kwargs: Any) -> None:
     """Accept a socket that no route is for."""
     logger.info("no route for websocket.connect matches the path %.200r: accepted", message.get("path"))
     if message.reply_channel is not None:

@@ -81,6 +81,15 @@ def test_given_a_copy_expect_its_own_content_and_the_same_channel_and_layer() ->
     assert other.channel_layer is message.channel_layer
 
 
+def test_given_a_class_of_ones_own_expect_copies_of_it() -> None:
+    """Item 34."""
+
+    class Loud(Message):
+        pass
+
+    assert type(Loud({"text": "a"}, "chat", FakeLayer()).copy()) is Loud
+
+
 def test_given_a_message_expect_an_id_of_its_own_that_stays_and_the_first_attempt() -> None:
     message, other = make_message(), make_message()
     assert message.id == message.id != other.id
