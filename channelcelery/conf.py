@@ -64,6 +64,7 @@ class LayerConfig:
         response_spool: bytes of one response that wait in the interface process for their client.
         body_size: bytes of the largest body of an HTTP request.
         body_timeout: seconds between two pieces of such a body.
+        body_rate: bytes a second at which such a body comes at least, but for `body_timeout` seconds in all.
         implicit_accept: a connect consumer that returned and answered nothing accepts (section 0, item 1).
         allowed_origins: hosts that a browser's Origin may name, as in ALLOWED_HOSTS; None means ALLOWED_HOSTS.
         connect_timeout: seconds for a consumer to answer a handshake.
@@ -119,6 +120,7 @@ class LayerConfig:
     response_spool: int = 64 * _MIB
     body_size: int = 100 * _MIB
     body_timeout: float = 30.0
+    body_rate: float = 500.0
     implicit_accept: bool = True
     allowed_origins: tuple[str, ...] | None = None
     connect_timeout: float = 5.0

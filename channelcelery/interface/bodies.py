@@ -12,7 +12,8 @@ __all__ = ["Body", "BoundedBodies", "HttpApplication", "Limits"]
 #: An ASGI application for connections of type "http".
 HttpApplication = Any
 
-_TOO_LARGE, _TOO_SLOW = 413, 408
+#: The status for a body that breaks a limit, by the limit's key in CONFIG.
+_STATUS = {"body_size": 413, "body_timeout": 408, "body_rate": 408}
 
 
 class Limits:
@@ -21,31 +22,34 @@ class Limits:
     Args:
         size: bytes of a body.
         timeout: seconds between two pieces of a body.
+        rate: bytes a second at which a body comes at least, but for `timeout` seconds in all.
         faults: where requests that break them are counted.
     """
 
-    def __init__(self, size: int, timeout: float, faults: Faults) -> None:
+    def __init__(self, size: int, timeout: float, rate: float, faults: Faults) -> None:
         self.size = size
         self.timeout = timeout
+        self.rate = rate
         self._faults = faults
 
     def body(self, scope: Scope, receive: Receive) -> "Body":
         """Return the body of a request; what its Content-Length says is looked at at once."""
-        body = Body(receive, self.size, self.timeout)
+        body = Body(receive, self.size, self.timeout, self.rate)
         if _length(scope) > self.size:
-            body.fault = _TOO_LARGE
+            body.fault = "body_size"
         return body
 
-    async def refuse(self, status: int, scope: Scope, send: Send | None) -> None:
-        """Count a body that broke a limit, and answer its request.
+    async def refuse(self, fault: str, scope: Scope, send: Send | None) -> None:
+        """Count a body that broke a limit, and answer its request: 413 for one that is too large, or 408.
 
         Args:
-            status: 413 or 408.
+            fault: the limit's key in CONFIG.
             scope: the server's description of the request.
             send: the server's, or None if something was answered already.
         """
-        reason, key = ("too large", "body_size") if status == _TOO_LARGE else ("too slow", "body_timeout")
-        self._faults.note(key, "the body of a request for %.200a is %s: see CONFIG[%r]", scope["path"], reason, key)
+        status = _STATUS[fault]
+        says = "too large" if status == 413 else "too slow"
+        self._faults.note(fault, "the body of a request for %.200a is %s: see CONFIG[%r]", scope["path"], says, fault)
         if send is not None:
             await answer(status, scope, send)
 
@@ -83,36 +87,45 @@ class BoundedBodies:
 class Body:
     """The way in of one request, until its body is complete.
 
+    Its client has `timeout` seconds to be late: each wait takes of them, and each piece gives back what it may take at
+    `rate`. So neither a pause nor one byte now and then holds a connection for long. While nobody reads, none pass.
+
     Args:
         receive: the server's.
         size: bytes that may come.
         timeout: seconds between two pieces.
+        rate: bytes a second.
     """
 
-    def __init__(self, receive: Receive, size: int, timeout: float) -> None:
-        #: the status of what was wrong with it
-        self.fault: int | None = None
+    def __init__(self, receive: Receive, size: int, timeout: float, rate: float) -> None:
+        #: the key in CONFIG of the limit that it broke
+        self.fault: str | None = None
         self.complete = False
         self._receive = receive
         self._left = size
-        self._timeout = timeout
+        self._timeout = self._patience = timeout
+        self._rate = rate
 
     async def receive(self) -> Event:
         """Return the server's next event, or a disconnect where the body breaks a limit."""
         if self.complete:  # what comes is a disconnect, whenever
             return await self._receive()
         if self.fault is None:
+            clock = asyncio.get_running_loop().time
+            asked = clock()
             try:
-                async with asyncio.timeout(self._timeout):
+                async with asyncio.timeout(self._patience):
                     event = await self._receive()
             except TimeoutError:
-                self.fault = _TOO_SLOW
+                self.fault = "body_timeout" if self._patience >= self._timeout else "body_rate"
             else:
-                self._left -= len(event.get("body", b""))
+                size = len(event.get("body", b""))
+                self._patience = min(self._patience - (clock() - asked) + size / self._rate, self._timeout)
+                self._left -= size
                 if self._left >= 0:
                     self.complete = event["type"] == "http.request" and not event.get("more_body", False)
                     return event
-                self.fault = _TOO_LARGE
+                self.fault = "body_size"
         return {"type": "http.disconnect"}
 
 

@@ -33,7 +33,7 @@ def http_application(around: Surroundings, *, static: bool = True) -> HttpApplic
     config = around.config
     if config.http == "off":
         return _nothing_here
-    limits = Limits(config.body_size, config.body_timeout, around.faults)
+    limits = Limits(config.body_size, config.body_timeout, config.body_rate, around.faults)
     by_workers = HttpByWorkers(around, limits)
     if config.http == "worker":
         return by_workers
@@ -76,7 +76,7 @@ class HttpByWorkers:
             case Arrival.GONE:
                 return
             case Arrival.BROKEN:
-                await self._limits.refuse(body.fault or 413, scope, send)
+                await self._limits.refuse(body.fault or "body_size", scope, send)
                 return
             case Arrival.NO_ROOM:
                 faults.note("body_full", "the body of a request for %.200a got 503: there is no room for it", path)

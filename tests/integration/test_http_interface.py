@@ -191,7 +191,7 @@ def test_a_large_body(start: Start, chunked: bool) -> None:
 
 def test_a_slow_upload_holds_no_worker_and_ends(start: Start) -> None:
     """Expect no message before the body is complete, and 408 once it stops for CONFIG['body_timeout']."""
-    it = start(body_timeout=0.5)
+    it = start(body_timeout=0.5, body_rate=1)
     with Wire(it.port) as client:
         client.request("POST", "/page/", "Content-Length: 100")
         for _ in range(4):

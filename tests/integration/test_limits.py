@@ -234,6 +234,30 @@ def test_given_a_request_that_two_servers_read_as_two_expect_400_and_nothing_beh
     assert it.dropped["request_invalid"] == 1
 
 
+# bodies
+
+
+def test_given_bodies_of_a_byte_now_and_then_expect_408_and_one_at_the_rate_to_arrive(start: Start) -> None:
+    """Expect the end of those that never pause for CONFIG['body_timeout'], and would hold their connection for ever."""
+    it = start(http="worker", body_timeout=0.5, body_rate=200)
+    head = POST + b"Content-Length: 1000\r\n\r\n"
+    with bystander(it), raw(it, head) as well:
+        slow = [raw(it, head) for _ in range(20)]
+        for number in range(20):
+            well.sendall(b"x" * 50)
+            for each in slow if number % 2 else ():
+                with contextlib.suppress(OSError):
+                    each.sendall(b"x")
+            time.sleep(0.05)
+        assert [status(read_all(each)) for each in slow] == [408] * 20
+        it.worker.reply(it.worker.next("http.request"), status=200)
+        assert status(well.recv(1000)) == 200
+        for each in slow:
+            each.close()
+    assert it.dropped == {"body_rate": 20}
+    assert it.worker.waiting("http.request") == []
+
+
 # sockets
 
 

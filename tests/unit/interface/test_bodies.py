@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from channelcelery.interface.bodies import BoundedBodies, Limits
+from channelcelery.interface.bodies import Body, BoundedBodies, Limits
 from channelcelery.interface.faults import Faults
 from tests.unit.interface.fakes import run
 
@@ -45,7 +45,7 @@ async def request(
             statuses.append(event["status"])
 
     scope = {"type": "http", "method": "POST", "path": "/", "headers": headers}
-    await BoundedBodies(application, Limits(10, timeout, faults))(scope, incoming.get, send)
+    await BoundedBodies(application, Limits(10, timeout, 500, faults))(scope, incoming.get, send)
     return statuses, got, dict(faults.dropped)
 
 
@@ -84,7 +84,43 @@ def test_after_its_body_a_request_may_take_as_long_as_it_likes() -> None:
             incoming.put_nowait({"type": GONE})
             assert (await waiting)["type"] == GONE
 
-        bounded = BoundedBodies(application, Limits(10, 0.01, Faults()))
+        bounded = BoundedBodies(application, Limits(10, 0.01, 500, Faults()))
         await bounded({"type": "http", "path": "/", "headers": []}, incoming.get, None)  # type: ignore[arg-type]
+
+    run(main)
+
+
+@pytest.mark.parametrize(("rate", "fault"), [(1_000, "body_rate"), (10, None)])
+def test_given_a_byte_now_and_then_expect_the_end_unless_that_is_fast_enough(rate: float, fault: str | None) -> None:
+    """Given 0.2 s to be late, and a byte each 0.05 s / Expect the end after the fourth, or all of them."""
+
+    async def main() -> None:
+        came = 0
+
+        async def receive() -> dict[str, Any]:
+            nonlocal came
+            await asyncio.sleep(0.05)
+            came += 1
+            return piece(b"a", came < 10)
+
+        body = Body(receive, 10, 0.2, rate)
+        while not body.complete and body.fault is None:
+            await body.receive()
+        assert body.fault == fault
+        assert came < 6 if fault else came == 10
+
+    run(main)
+
+
+def test_given_an_application_that_does_not_read_expect_its_client_not_to_be_blamed() -> None:
+    async def main() -> None:
+        async def receive() -> dict[str, Any]:
+            return piece(b"", True)
+
+        body = Body(receive, 10, 0.1, 1)
+        for _ in range(3):
+            await body.receive()
+            await asyncio.sleep(0.06)
+        assert body.fault is None
 
     run(main)

@@ -41,7 +41,8 @@ class Browser:
             "server": ("192.0.2.2", 80),
             **scope,
         }
-        limits = Limits(world.config.body_size, world.config.body_timeout, world.faults)
+        config = world.config
+        limits = Limits(config.body_size, config.body_timeout, config.body_rate, world.faults)
         self.task = asyncio.ensure_future(HttpByWorkers(world.around, limits)(self.scope, self.receive, self.send))
 
     def put(self, piece: bytes, more: bool = False) -> None:
