@@ -96,15 +96,30 @@ def waiting(broker: RedisServer, channel: str) -> int:
     return sum(len(decode_batch(body).items) for body in bodies)
 
 
+async def ask(port: int) -> tuple[int, bytes]:
+    """Ask for the page, and return the status and the head of the answer."""
+    reader, writer = await asyncio.open_connection(LOOPBACK, port)
+    try:
+        writer.write(b"GET /hello HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        head, _, _ = (await reader.read()).partition(b"\r\n\r\n")
+        return int(head.split()[1]), head.lower()
+    finally:
+        writer.close()
+
+
 def test_given_no_worker_under_a_flood_expect_a_bounded_queue_and_all_well_when_one_is_back(
     quick: tuple[WorkerSetup, RedisServer],
 ) -> None:
-    """Item 60: expect 1013 for those that send, and in the queue no more than its capacity and 50 ms of traffic."""
+    """Item 60: expect in the queue no more than its capacity and 50 ms of traffic.
+
+    Who sends over a socket gets 1013, who asks over HTTP 503 with Retry-After, or an answer once a worker is back.
+    """
     setup, broker = quick
-    capacity, sockets = scaled((200, 20), (10_000, 200))
-    setup.config = json.dumps(
-        json.loads(setup.config) | {"channel_capacity": {"websocket.receive": capacity}, "publish_wait": 1}
-    )
+    capacity, sockets, requests = scaled((200, 20, 100), (10_000, 200, 800))
+    many = {"connect_rate": 10_000, "address_connect_rate": 10_000}
+    capacities = {"websocket.receive": capacity, "http.request": requests // 4}
+    config = {"http": "worker", "channel_capacity": capacities, "publish_wait": 1, **many}
+    setup.config = json.dumps(json.loads(setup.config) | config)
 
     async def flood(client: ClientConnection) -> None:
         with contextlib.suppress(ConnectionClosed):
@@ -117,17 +132,42 @@ def test_given_no_worker_under_a_flood_expect_a_bounded_queue_and_all_well_when_
         await asyncio.gather(*(flood(client) for client in clients))
         return Counter(client.close_code for client in clients)
 
-    with interface(setup) as (_, port):
-        with setup.worker("prefork", 1, ["--exclude-channels", "websocket.receive"]):
-            assert asyncio.run(run(port)) == Counter({1013: sockets})
+    async def ask_all(port: int) -> list[asyncio.Task[tuple[int, bytes]]]:
+        """Ask often at once, then now and then, and return those that wait."""
+        tasks = [asyncio.create_task(ask(port)) for _ in range(requests)]
+        async with asyncio.timeout(30):
+            while await asyncio.to_thread(waiting, broker, "http.request") < requests // 4:
+                await asyncio.sleep(0.1)
+            refused = [await ask(port) for _ in range(20)]
+        refused += [task.result() for task in tasks if task.done()]
+        assert {status for status, _ in refused} == {503}
+        assert all(b"\r\nretry-after: 2" in head for _, head in refused)
+        return [task for task in tasks if not task.done()]
+
+    async def answers(port: int, tasks: list[asyncio.Task[tuple[int, bytes]]]) -> Counter[int]:
+        """Return the statuses of those that waited, and of one that asks now."""
+        return Counter([(await task)[0] for task in [*tasks, asyncio.create_task(ask(port))]])
+
+    def echo(port: int) -> bool:
+        """Tell whether a new socket hears what it says."""
+        with contextlib.suppress(ConnectionClosed, TimeoutError), open_socket(port, "/group/back/") as client:
+            client.send("x")
+            return client.recv(timeout=5) == "x"
+        return False
+
+    excluded = ["--exclude-channels", "websocket.receive", "--exclude-channels", "http.request"]
+    with interface(setup) as (_, port), asyncio.Runner() as runner:
+        with setup.worker("prefork", 1, excluded):
+            assert runner.run(run(port)) == Counter({1013: sockets})
+            tasks = runner.run(ask_all(port))
         # it publishes less than 10,000 messages a second
         assert capacity <= waiting(broker, "websocket.receive") < capacity + 500
+        assert requests // 4 <= waiting(broker, "http.request") < requests // 4 + 500
         with setup.worker(concurrency=1):
             back = time.monotonic()
-            with open_socket(port, "/group/back/") as client:
-                client.send("x")
-                assert client.recv(timeout=scaled(30, 10)) == "x"
-    assert time.monotonic() - back < scaled(30, 10)
+            wait_until(lambda: echo(port), timeout=scaled(30, 10), what="sockets to be served")
+            assert runner.run(answers(port, tasks)) == Counter({200: len(tasks) + 1})
+            assert time.monotonic() - back < scaled(30, 10)
 
 
 @contextmanager
