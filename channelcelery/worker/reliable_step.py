@@ -45,9 +45,8 @@ class ReliableStep(StartStopStep):
         **kwargs: Any,
     ) -> None:
         self._channels = reliable_channels(only_channels, exclude_channels)
-        self._consumer: Consumer | None = None
+        self._consumers: list[Consumer] = []
         self._errands: Errands | None = None
-        self._written: dict[str, dict[str, Any]] = {}
         super().__init__(consumer, **kwargs)
 
     def start(self, consumer: Any) -> None:
@@ -73,53 +72,50 @@ class ReliableStep(StartStopStep):
         # for each queue: no more than can run at once, since what a dead worker had taken is delivered again
         amqp_channel.basic_qos(0, max(1, int(consumer.pool.num_processes or 1)), False)
         ReliableRequest.pool = consumer.pool
-        queues = {}
+        handle = consumer.create_task_handler()
+        self._consumers = []
         for alias, channel in self._channels:
             prefix = channel_layers.config(alias).prefix
             queue = reliable_queue(prefix, channel, driver)
             for each in (dead_queue(prefix, driver), queue):
                 declare(each, amqp_channel)
-            queues[queue.name] = queue
-            self._written[queue.routing_key] = _headers(alias, channel)
-        self._consumer = Consumer(
-            amqp_channel,
-            list(queues.values()),
-            accept=["json"],
-            on_message=partial(self._received, consumer.create_task_handler()),
-        )
-        self._consumer.consume()
+            # one for each queue, which tells the channel: a message that waited has another routing key on RabbitMQ
+            received = partial(_received, handle, _headers(alias, channel))
+            self._consumers.append(Consumer(amqp_channel, [queue], accept=["json"], on_message=received))
+        for reader in self._consumers:
+            reader.consume()
         self._errands = Errands(consumer.timer, consumer.pool, sorted({alias for alias, _ in self._channels}))
-        logger.info("running %d reliable channels: %s", len(queues), ", ".join(sorted(c for _, c in self._channels)))
-
-    def _received(self, handle: Callable[[Any], None], message: Any) -> None:
-        headers = message.headers
-        if not isinstance(headers, Mapping) or headers.get("task") != TASK:
-            logger.error("a message that is no task of a reliable channel is dropped: %.200r", message.delivery_info)
-            message.reject_log_error(logger, ())
-            return
-        # the sender need not know what runs it, nor for how long it may
-        key = (message.delivery_info or {}).get("routing_key", "")
-        message.headers.update(self._written.get(key, {}))
-        handle(message)
+        logger.info(
+            "running %d reliable channels: %s", len(self._channels), ", ".join(sorted(c for _, c in self._channels))
+        )
 
     def stop(self, consumer: Any) -> None:
         """Take nothing more; what runs may still be acknowledged."""
         if self._errands is not None:
             self._errands.stop()
             self._errands = None
-        if self._consumer is not None:
-            ignore_errors(consumer, self._consumer.cancel)
+        for reader in self._consumers:
+            ignore_errors(consumer, reader.cancel)
 
     def shutdown(self, consumer: Any) -> None:
-        """Close the channel, which gives back what was not acknowledged."""
-        if self._consumer is not None:
-            self.stop(consumer)
-            found, self._consumer = self._consumer, None
-            ignore_errors(consumer, found.close)
+        """Take nothing more; the end of the worker's connection gives back what was not acknowledged."""
+        self.stop(consumer)
+        self._consumers = []
 
     def info(self, consumer: Any) -> dict[str, Any]:  # type: ignore[override]  # the stubs say None
         """What `celery inspect stats` shows."""
         return {"reliable_channels": sorted(channel for _, channel in self._channels)}
+
+
+def _received(handle: Callable[[Any], None], written: Mapping[str, Any], message: Any) -> None:
+    headers = message.headers
+    if not isinstance(headers, Mapping) or headers.get("task") != TASK:
+        logger.error("a message that is no task of a reliable channel is dropped: %.200r", message.delivery_info)
+        message.reject_log_error(logger, ())
+        return
+    # the sender need not know what runs it, nor for how long it may
+    message.headers.update(written)
+    handle(message)
 
 
 def _headers(alias: str, channel: str) -> dict[str, Any]:

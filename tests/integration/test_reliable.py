@@ -79,6 +79,16 @@ def test_if_a_consumer_exceeds_its_time_limit_expect_as_many_runs_as_allowed(set
     assert setup.letters("reason", "attempts") == [("timed_out", 2)]
 
 
+def test_given_a_message_that_waited_expect_its_time_limit_to_count_all_the_same(setup: ReliableSetup) -> None:
+    """RabbitMQ delivers what waited under another routing key."""
+    setup.python(
+        "import django; django.setup(); from channelcelery import Channel; Channel('stubborn').send({}, delay=500)"
+    )
+    with setup.worker("prefork", concurrency=1):
+        setup.wait_for_letters(1, timeout=30)
+    assert setup.letters("channel", "reason", "attempts") == [("stubborn", "timed_out", 1)]
+
+
 def test_if_a_consumer_goes_on_after_its_time_limit_expect_that_as_the_reason(setup: ReliableSetup) -> None:
     """Given a consumer that its process ends with / Expect the limit to be the reason, and no run too many counted."""
     setup.send_reliably(("stubborn", {}), *numbers(3))
