@@ -110,13 +110,18 @@ def _write(death: Death, using: str) -> None:
             "channel": parcel.channel,
             "content": parcel.content,
             "reason": str(death.reason),
-            "detail": death.detail[:_DETAIL],
-            "traceback": death.traceback[-_TRACEBACK:],
+            "detail": _storable(death.detail[:_DETAIL]),
+            "traceback": _storable(death.traceback[-_TRACEBACK:]),
             "attempts": parcel.attempt,
             "sent_at": moment(parcel.sent) if parcel.sent else None,
             "died_at": moment(death.at or time.time()),
         },
     )
+
+
+def _storable(text: str) -> str:
+    """Return a text that any database takes: PostgreSQL knows no NUL, and none knows halves of characters."""
+    return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
 
 
 def keep(death: Death, bury: Callable[[Any], None]) -> None:

@@ -11,7 +11,7 @@ from django.apps import apps
 from django.db import connections, router, transaction
 
 from channelcelery.core.bursts import Bursts
-from channelcelery.exceptions import ChannelFull
+from channelcelery.exceptions import BrokerUnavailable, ChannelFull
 from channelcelery.layers import channel_layers
 from channelcelery.reliable.moments import moment
 from channelcelery.reliable.outbox import outbox_rows, parcel_of, reschedule, wait_of
@@ -55,11 +55,13 @@ def relay(using: str) -> int:
 
     Raises:
         DatabaseError, InterfaceError: the database did not answer.
-        BrokerUnavailable: the broker did not.
+        BrokerUnavailable: the broker did not take all of it.
     """
     turn, until = _Turn(using), time.monotonic() + _LIMIT
     while time.monotonic() < until and turn.publish(until):
         pass
+    if turn.refused is not None:
+        raise turn.refused
     return turn.number
 
 
@@ -69,6 +71,8 @@ class _Turn:
 
     using: str
     number: int = 0
+    #: what the broker said to the first message that it did not take
+    refused: BrokerUnavailable | None = None
     #: (alias, channel) of what cannot be published now
     passed_over: set[tuple[str, str]] = field(default_factory=set)
     #: claimed rows, and until when they are
@@ -103,11 +107,16 @@ class _Turn:
         if (sender := _sender(row.alias)) is None:
             self._pass_over(row, _LATER)
             return
-        parcel = parcel_of(row, self.using)
+        parcel, begun = parcel_of(row, self.using), time.monotonic()
         try:
             sender.publish(parcel)
         except ChannelFull:
             self._pass_over(row, FULL_AGAIN)
+            return
+        except BrokerUnavailable as error:
+            # it may be that channel's queue alone: the others come first, also where this took all the time there was
+            self.refused = self.refused or error
+            self._pass_over(row, FULL_AGAIN + time.monotonic() - begun)
             return
         self.rows.remove(row)
         self.settled.setdefault((wait_of(parcel), row.published + 1), []).append(row)

@@ -6,11 +6,12 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
-from django.db import transaction
+from django.db import DatabaseError, InterfaceError, router, transaction
 
 from channelcelery.exceptions import ChannelCeleryError
 from channelcelery.layers import channel_layers
 from channelcelery.layers.base import ReliablePublisher
+from channelcelery.layers.layer import ChannelLayer
 from channelcelery.reliable import outbox
 from channelcelery.reliable.dead import dead_letters
 from channelcelery.reliable.parcel import Parcel
@@ -59,7 +60,8 @@ def choose(
 def replay(letter: Any) -> None:
     """Send a dead letter's message again, as new, and forget the letter once the broker or the outbox keeps it.
 
-    Whatever goes wrong the letter stays, unless the message is there: it may then be handled twice.
+    Whatever goes wrong the letter stays, unless the message is there: it may then be handled twice. Where somebody else
+    does the same at that moment, or did, nothing is left to do.
 
     Args:
         letter: a `DeadLetter`.
@@ -76,16 +78,22 @@ def replay(letter: Any) -> None:
     parcel = Parcel(letter.message_id, letter.alias, letter.channel, bytes(letter.content), sent=sent)
     # it may have died again meanwhile: that letter is a new one
     this = dead_letters().objects.filter(pk=letter.pk, died_at=letter.died_at)
-    if not layer.has_outbox(letter.channel):
-        _sender(layer.reliable).send_again(parcel)
-        this.delete()
+    with transaction.atomic(using=router.db_for_write(dead_letters())):
+        # first, so that of two at once the second waits for the first, and finds nothing
+        if this.delete()[0]:
+            _send(layer, parcel)
+
+
+def _send(layer: ChannelLayer, parcel: Parcel) -> None:
+    sender = _sender(layer.reliable)
+    if not layer.has_outbox(parcel.channel):
+        sender.send_again(parcel)
         return
     using = outbox.database()
     with transaction.atomic(using=using):
         # one that is there already, as after a replay that was cut off between two databases, is as good
         outbox.forget(parcel := replace(parcel, outbox=using))
-        _sender(layer.reliable).put_in_outbox(parcel)
-        this.delete()
+        sender.put_in_outbox(parcel)
 
 
 def replay_all(letters: Any) -> Iterator[tuple[Any, Exception | None]]:
@@ -100,7 +108,7 @@ def replay_all(letters: Any) -> Iterator[tuple[Any, Exception | None]]:
             continue
         try:
             replay(letter)
-        except (ChannelCeleryError, KeyError) as error:
+        except (ChannelCeleryError, KeyError, DatabaseError, InterfaceError) as error:
             yield letter, error
         else:
             yield letter, None

@@ -9,7 +9,7 @@ from uuid import uuid4
 from channelcelery.core.bursts import Bursts
 from channelcelery.core.envelope import decode_item, encode_content
 from channelcelery.core.sends import ReliableSend
-from channelcelery.exceptions import BrokerUnavailable, InvalidEnvelope
+from channelcelery.exceptions import BrokerUnavailable, InvalidContent, InvalidEnvelope
 from channelcelery.layers.layer import ChannelLayer
 from channelcelery.worker.flush import put_back
 
@@ -44,7 +44,7 @@ def forward(layer: ChannelLayer, channel: str, items: Sequence[bytes]) -> Counte
         try:
             content = encode_content(decode_item(item).content, layer.config.message_size)
             full = layer.flush_sends([ReliableSend(channel, uuid4().hex, content)])
-        except InvalidEnvelope:
+        except (InvalidContent, InvalidEnvelope):  # or above a limit that is this project's own
             counts["unreadable"] += 1
         except BrokerUnavailable:
             counts += put_back(layer, channel, [item])

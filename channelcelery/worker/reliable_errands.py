@@ -28,6 +28,8 @@ DRAIN_EVERY = 5.0
 RELAY_EVERY = 0.5
 #: Seconds between two where none has any more, and between two sweeps of marks.
 TIDY_EVERY = 60.0
+#: Seconds for which one sweep goes on.
+_SWEEPING = 5.0
 #: Seconds after which a job counts as lost with its process.
 _LOST = 120.0
 
@@ -110,8 +112,14 @@ def sweep_marks() -> None:
 
 def _sweep() -> None:
     older = max(channel_layers.config(alias).done_expiry for alias in channel_layers)
-    if number := sweep(older):
-        logger.info("%d marks of messages that were done are forgotten", number)
+    until = time.monotonic() + _SWEEPING
+    total = number = sweep(older)
+    # as many as have become old since the last time, however many that are
+    while number and time.monotonic() < until:
+        number = sweep(older)
+        total += number
+    if total:
+        logger.info("%d marks of messages that were done are forgotten", total)
 
 
 def _run(what: str, call: Callable[[], object]) -> None:

@@ -25,6 +25,7 @@ from channelcelery.reliable.parcel import Parcel
 from channelcelery.reliable.relay import relay
 from channelcelery.reliable.sending import ReliableSender
 from channelcelery.routing import Router, replace_router, route
+from channelcelery.worker.reliable_errands import sweep_marks
 from channelcelery.worker.reliable_run import Buried, Finished, Postponed, run_parcel
 from tests.contract.databases import SHOP, Shop, at_the_same_time
 from tests.scale import scaled
@@ -208,3 +209,14 @@ def test_given_marks_expect_old_ones_forgotten(shop: Shop, monkeypatch: pytest.M
     monkeypatch.setattr(marking, "_SWEPT_AT_ONCE", 1)
     assert [sweep(40) for _ in range(3)] == [1, 1, 0]
     assert [mark.message_id for mark in shop.marks().all()] == ["0"]
+
+
+def test_given_more_old_marks_than_go_at_once_expect_a_worker_to_forget_them_all(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else they would become more and more where many messages are done in a minute."""
+    for number in range(5):
+        shop.marks().create(message_id=str(number), done_at=moment(time.time() - 1e7))
+    monkeypatch.setattr(marking, "_SWEPT_AT_ONCE", 2)
+    sweep_marks()
+    assert shop.marks().count() == 0

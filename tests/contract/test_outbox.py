@@ -231,7 +231,8 @@ class TestSending:
             with pytest.raises(BrokerUnavailable):
                 relay(SHOP)
         assert caplog.text.count("stay in the outbox") == 1
-        assert relay(SHOP) == 4, "at once, since nobody else is publishing them"
+        make_due(shop)
+        assert relay(SHOP) == 4
         assert {row.decoded()["n"] for row in shop.rows().all()} == {0, 1, 2, 3}
 
     def test_if_the_channel_is_full_expect_it_to_wait_in_the_outbox(self, shop: Shop) -> None:
@@ -271,6 +272,40 @@ class TestSending:
             outbox.write(Parcel(str(number), "default", channel, b"\x80", outbox=SHOP), time.time() - 20 + number)
         assert relay(SHOP) == 1
         assert tried == ["small", "orders"]
+
+    def test_if_the_broker_refuses_one_channel_expect_the_others_published_and_an_error(
+        self, shop: Shop, sender: ReliableSender, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As where a queue has other arguments, or a limit that an operator set: that is no reason for others to wait.
+
+        Given so long a refusal that nothing else was tried / Expect it not to be tried first again and again.
+        """
+
+        def publish(parcel: Parcel) -> None:
+            tried.append(parcel.channel)
+            if parcel.channel == "small":
+                time.sleep(refused_after)
+                raise BrokerUnavailable("it refused the message")
+
+        tried: list[str] = []
+        refused_after = 0.0
+        monkeypatch.setattr(sender, "publish", publish)
+        monkeypatch.setattr(relaying, "_BATCH", 2)
+        for number, channel in enumerate(["small"] * 3 + ["orders"]):
+            outbox.write(Parcel(str(number), "default", channel, b"\x80", outbox=SHOP), time.time() - 20 + number)
+        with pytest.raises(BrokerUnavailable, match="refused"):
+            relay(SHOP)
+        assert tried == ["small", "orders"]
+        shop.rows().filter(channel="orders").update(due_at=moment(time.time() - 1))
+        shop.rows().filter(channel="small").update(due_at=moment(time.time() - 2))
+        refused_after = 0.3
+        monkeypatch.setattr(relaying, "_LIMIT", 0.1)
+        monkeypatch.setattr(relaying, "_BATCH", 10)
+        with pytest.raises(BrokerUnavailable):
+            relay(SHOP)
+        assert tried[2:] == ["small"]
+        assert relay(SHOP) == 1
+        assert tried[3:] == ["orders"]
 
     @pytest.mark.parametrize("relayed", [True, False])
     def test_if_the_transaction_was_long_expect_either_the_relay_or_the_sender_to_publish_it(
@@ -368,6 +403,19 @@ class TestRunning:
         assert shop.rows().count() == 0
         letter = DeadLetter.objects.using(SHOP).get()
         assert (letter.message_id, letter.attempts, letter.reason) == (found, 2, "raised")
+
+    def test_if_it_dies_with_a_text_that_no_database_takes_expect_a_dead_letter_all_the_same(self, shop: Shop) -> None:
+        """PostgreSQL refuses NUL, nothing encodes half a character: neither may hide a death, nor hold up others."""
+
+        def consume_text(message: Message) -> None:
+            raise Reject(message["text"] + "\ud800")
+
+        consuming.append(consume_text)
+        Channel("orders").send({"text": "a\0b"})
+        assert isinstance(run_parcel(waiting()[0], False), Buried)
+        letter = DeadLetter.objects.using(SHOP).get()
+        assert letter.detail == r"a\x00b\ud800"
+        assert r"a\x00b\ud800" in letter.traceback
 
     def test_given_a_dead_letter_that_is_replayed_expect_it_in_the_outbox_again(self, shop: Shop) -> None:
         def reject(message: Message) -> None:

@@ -26,6 +26,7 @@ from channelcelery.reliable import dead
 from channelcelery.reliable.dead import Death, dead_letters, record
 from channelcelery.reliable.models import DeadLetter
 from channelcelery.reliable.parcel import Parcel
+from channelcelery.reliable.replay import replay
 from channelcelery.reliable.sending import ReliableSender
 from tests.fakes import FakeLayer
 
@@ -132,6 +133,15 @@ class TestReplaying:
         monkeypatch.setattr(sender, "send_again", lambda parcel: record(death(at=1e9 + 5)))
         call_command("deadletters", "replay", "id-1")
         assert dead_letters().objects.count() == 1
+
+    def test_if_two_replay_the_same_expect_the_message_sent_once(self, sender: ReliableSender) -> None:
+        """As by the command and in the admin at once: both have read the letter before one of them is done."""
+        record(death())
+        first, second = dead_letters().objects.get(), dead_letters().objects.get()
+        replay(first)
+        replay(second)
+        assert len(waiting(sender)) == 1
+        assert dead_letters().objects.count() == 0
 
     def test_if_the_broker_is_away_expect_the_letters_to_stay_and_an_error(
         self, sender: ReliableSender, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

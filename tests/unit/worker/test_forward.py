@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -69,6 +70,15 @@ def test_expect_a_warning_that_says_what_to_do_once_per_burst(
     (record,) = caplog.records
     assert record.levelname == "WARNING"
     assert "name it in CONFIG['reliable_channels']" in record.message
+
+
+def test_given_one_above_this_project_s_own_limit_expect_the_others_sent_on(caplog: pytest.LogCaptureFixture) -> None:
+    made, recorder = layer()
+    made.config = replace(made.config, message_size=10)
+    large = encode_item(encode_content({"text": "long enough"}, 100), NEVER)
+    assert forward(made, "orders", [large, *ITEMS]) == {"forwarded": 3, "unreadable": 1}
+    assert len(recorder.sent) == 3
+    assert "were dropped" in caplog.text
 
 
 def test_given_a_job_of_a_reliable_channel_expect_its_runner_to_forward_it(monkeypatch: pytest.MonkeyPatch) -> None:
