@@ -9,7 +9,7 @@ from channelcelery.core.envelope import decode_content, decode_item, encode_cont
 from channelcelery.core.sends import GroupSend, ReplySend
 from channelcelery.exceptions import ChannelFull
 from channelcelery.layers.attempts import MemoryAttemptStore
-from channelcelery.layers.base import Delivered, Orphan
+from channelcelery.layers.base import Delivered, NodeStatus, Orphan
 from channelcelery.layers.layer import ChannelLayer
 from channelcelery.layers.memory_delays import MemoryDelayStore
 from channelcelery.layers.memory_order import MemoryOrderStore
@@ -85,6 +85,9 @@ class FakeReplies:
         """There is no other process that could give another one."""
 
     def reap(self) -> list[Orphan]:
+        return []
+
+    def status(self, node: str = "") -> list[NodeStatus]:
         return []
 
     def flush(self) -> None:
