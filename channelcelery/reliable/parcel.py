@@ -26,6 +26,9 @@ _ATTEMPT = "channelcelery_attempt"
 _SENT = "channelcelery_sent"
 _OUTBOX = "channelcelery_outbox"
 _COPY = "channelcelery_copy"
+#: More runs and later times than any sender of ours writes, and more than our tables take.
+_MOST = 10**9
+_NEVER = 1e11
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,7 @@ class Parcel:
         """
         match headers.get("id"), arguments, headers.get(_ATTEMPT, 1), headers.get(_SENT, 0.0):
             case str(name), [str(alias), str(channel), str(text)], int(attempt), (int() | float()) as sent:
-                if attempt >= 1:
+                if _fits(name, 64) and _fits(channel, 100) and 1 <= attempt <= _MOST and 0 <= sent < _NEVER:
                     alias = str(headers.get(ALIAS) or alias)
                     outbox, copy = str(headers.get(_OUTBOX) or ""), headers.get(_COPY)
                     copy = copy if isinstance(copy, int) else 0
@@ -101,6 +104,10 @@ class Parcel:
                         copy,
                     )
         raise InvalidEnvelope("a task that is no message of a reliable channel")
+
+
+def _fits(name: str, longest: int) -> bool:
+    return len(name) <= longest and name.isprintable()
 
 
 def _seal(alias: str) -> Seal:

@@ -161,7 +161,10 @@ def _count_and_run(
     found = _received(layer, parcel, redelivered)
     if isinstance(found, Reason):
         return _bury(layer, parcel, Dead(found), _End(Ended.REJECTED, _DETAILS[found]))
-    run = run_once(found, parcel) if policy.idempotent else run_received(found, Counter())
+    if isinstance(found, Run):
+        run = found
+    else:
+        run = run_once(found, parcel) if policy.idempotent else run_received(found, Counter())
     if isinstance(run.error, SystemExit) and run.error.code in _ENDED:
         raise run.error  # the main process sees to it
     end = _end_of(run, policy)
@@ -186,7 +189,8 @@ _DETAILS = {
 }
 
 
-def _received(layer: ChannelLayer, parcel: Parcel, redelivered: bool) -> Received | Reason:
+def _received(layer: ChannelLayer, parcel: Parcel, redelivered: bool) -> Received | Run | Reason:
+    """Return a message with its consumer, or the run that failed before there was one, or why there can be none."""
     try:
         content = decode_content(parcel.content)
         message = Message(
@@ -199,7 +203,11 @@ def _received(layer: ChannelLayer, parcel: Parcel, redelivered: bool) -> Receive
         )
     except (InvalidEnvelope, InvalidName):
         return Reason.UNREADABLE
-    match = get_router(layer.alias).match(message)
+    try:
+        match = get_router(layer.alias).match(message)
+    except Exception as error:  # a filter of the project's own
+        logger.exception("the route of a message of %s could not be found", parcel.channel)
+        return Run(error=error)
     return Reason.UNROUTED if match is None else Received(message, *match, reliable=True)
 
 

@@ -23,7 +23,7 @@ from kombu import Connection
 from channelcelery.broker.reliable_queues import reliable_queue
 from channelcelery.channel import Channel
 from channelcelery.core.bursts import Bursts
-from channelcelery.core.reliable import Reliable
+from channelcelery.core.reliable import Reason, Reliable
 from channelcelery.core.sends import DelayedSend
 from channelcelery.exceptions import BrokerUnavailable, ChannelFull, Reject, Retry
 from channelcelery.layers import channel_layers
@@ -36,6 +36,7 @@ from channelcelery.reliable.parcel import Parcel
 from channelcelery.reliable.relay import _claim, databases, relay
 from channelcelery.reliable.replay import choose, replay_all
 from channelcelery.reliable.sending import ReliableSender
+from channelcelery.routes import Match, Route
 from channelcelery.routing import Router, replace_router, route
 from channelcelery.worker import reliable_run, renewals
 from channelcelery.worker.reliable_run import Buried, Finished, Postponed, run_parcel
@@ -403,6 +404,19 @@ class TestRunning:
         assert shop.rows().count() == 0
         letter = DeadLetter.objects.using(SHOP).get()
         assert (letter.message_id, letter.attempts, letter.reason) == (found, 2, "raised")
+
+    def test_if_a_route_of_the_project_s_own_raises_expect_runs_that_failed_with_that_as_the_reason(
+        self, shop: Shop
+    ) -> None:
+        class Broken(Route):
+            def match(self, message: Message) -> Match | None:
+                raise KeyError("no such thing")
+
+        Channel("orders").send({})
+        replace_router("default", Router([Broken(["orders"], consume, reliable=BOXED)]))
+        assert isinstance(run_parcel(waiting()[0], False), Postponed)
+        assert self.run_next(shop) == Buried(Reason.RAISED)
+        assert "no such thing" in DeadLetter.objects.using(SHOP).get().traceback
 
     def test_if_it_dies_with_a_text_that_no_database_takes_expect_a_dead_letter_all_the_same(self, shop: Shop) -> None:
         """PostgreSQL refuses NUL, nothing encodes half a character: neither may hide a death, nor hold up others."""

@@ -1,5 +1,6 @@
 """Reliable channels through real workers: each message is handled at least once, or is among the dead letters."""
 
+import json
 import os
 import signal
 import time
@@ -10,6 +11,7 @@ from celery import Celery
 from kombu import Connection, Queue
 
 from tests.integration.reliable import ReliableSetup, numbers
+from tests.integration.workers import ROOT
 from tests.processes import wait_until
 
 _UNLIMITED = ["--exclude-channels", "limited", "--exclude-channels", "stubborn"]
@@ -79,6 +81,7 @@ def test_if_a_consumer_exceeds_its_time_limit_expect_as_many_runs_as_allowed(set
     assert setup.letters("reason", "attempts") == [("timed_out", 2)]
 
 
+@pytest.mark.parametrize("broker_url", ["amqp"], indirect=True)
 def test_given_a_message_that_waited_expect_its_time_limit_to_count_all_the_same(setup: ReliableSetup) -> None:
     """RabbitMQ delivers what waited under another routing key."""
     setup.python(
@@ -135,6 +138,70 @@ def test_if_the_database_is_away_at_a_death_expect_the_letter_when_it_is_back(se
         setup.wait_for_letters(1)
     assert setup.letters("reason", "detail", "attempts") == [("rejected", "no such order", 1)]
     assert "Traceback" in setup.letters("traceback")[0][0]
+
+
+@pytest.mark.parametrize("broker_url", ["redis"], indirect=True)
+def test_given_keys_expect_what_a_worker_cannot_open_among_the_dead_and_handled_when_it_can(
+    setup: ReliableSetup,
+) -> None:
+    """Given a message under a key that the worker has not / Expect one look at it, and a replay with that key to do."""
+    old, new = "o" * 43, "n" * 43
+    setup.config = json.dumps({"symmetric_encryption_keys": [old]})
+    setup.send_reliably(("orders", {"number": 1}))
+    setup.config = json.dumps({"symmetric_encryption_keys": [new]})
+    setup.send_reliably(("orders", {"number": 2}))
+    with setup.worker("prefork", concurrency=1):
+        setup.wait_for("end", 1)
+        setup.wait_for_letters(1)
+    assert setup.letters("channel", "reason", "attempts") == [("orders", "unreadable", 1)]
+    setup.config = json.dumps({"symmetric_encryption_keys": [new, old]})
+    setup.manage("deadletters", "replay", "--all")
+    with setup.worker("prefork", concurrency=1):
+        setup.wait_for("end", 2)
+    assert setup.letters("id") == []
+    assert set(setup.counted("start").values()) == {1}
+
+
+#: Settings with which projects change where their own tasks go, and what becomes of them.
+_OF_THE_PROJECT = """
+from kombu import Exchange, Queue
+from tests.project_reliable.celery import app
+app.conf.update(
+    task_queues=[Queue("mine", Exchange("mine"), routing_key="mine")],
+    task_default_queue="mine",
+    task_default_exchange="mine",
+    task_default_routing_key="mine",
+    task_routes={"*": {"queue": "mine"}},
+    task_create_missing_queues=False,
+    task_acks_late=False,
+    task_acks_on_failure_or_timeout=True,
+    task_reject_on_worker_lost=False,
+    task_ignore_result=False,
+    task_compression="gzip",
+    task_default_delivery_mode=1,
+    task_send_sent_event=True,
+    task_protocol=1,
+    worker_prefetch_multiplier=0,
+)
+"""
+
+
+@pytest.mark.parametrize("broker_url", ["amqp"], indirect=True)
+def test_given_settings_for_the_project_s_own_tasks_expect_reliable_channels_to_do_without(
+    setup: ReliableSetup, tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere.py").write_text(_OF_THE_PROJECT)
+    setup.environment["PYTHONPATH"] = f"{tmp_path}:{ROOT}"
+    setup.project = "elsewhere"
+    setup.python(
+        "import elsewhere, django; django.setup(); from channelcelery import Channel\n"
+        "for number in range(5): Channel('orders').send({'number': number}, delay=number * 100 or None)\n"
+        "for how in ('kill', 'raise'): Channel('fails').send({'how': how})"
+    )
+    with setup.worker("prefork", concurrency=2):
+        setup.wait_for("end", 5)
+        setup.wait_for_letters(2)
+    assert sorted(setup.letters("reason", "attempts")) == [("killed", 3), ("raised", 3)]
 
 
 def test_if_workers_are_restarted_expect_each_message_once(setup: ReliableSetup) -> None:

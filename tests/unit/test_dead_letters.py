@@ -109,6 +109,30 @@ class TestWriting:
         with pytest.raises((InvalidEnvelope, ValueError)):
             Death.read({"id": "a"}, body)
 
+    @pytest.mark.parametrize(
+        "forged",
+        [
+            {"id": "a" * 65},
+            {"id": "a\0"},
+            {"channelcelery_attempt": 2**40},
+            {"channelcelery_attempt": 0},
+            {"channelcelery_sent": float("nan")},
+            {"channelcelery_sent": 1e300},
+            {"channelcelery_sent": -1},
+        ],
+        ids=str,
+    )
+    def test_given_what_the_table_would_not_take_expect_it_dropped_and_no_other_held_up(
+        self, sender: ReliableSender, forged: dict[str, Any], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        task = death(1).task()
+        task.headers.update(forged)
+        sender._publisher.bury(task)
+        sender._publisher.bury(death(2).task())
+        sender.drain_dead()
+        assert [letter.message_id for letter in dead_letters().objects.all()] == ["id-2"]
+        assert "no sender of ours wrote" in caplog.text
+
 
 class TestReplaying:
     def test_given_letters_expect_each_message_again_as_new_and_its_letter_gone(
