@@ -313,9 +313,11 @@ class SafeChannel(stock.Channel):  # type: ignore[misc]
             if self._in_poll:  # at a bell
                 self._in_poll.disconnect()
                 self._in_poll = None
-        super().close()
-        if self._qos is not None:
-            self._qos.end()
+        try:
+            super().close()
+        finally:
+            if self._qos is not None:
+                self._qos.end()
 
 
 class SafeSentinelChannel(SafeChannel, stock.SentinelChannel):  # type: ignore[misc]

@@ -44,8 +44,9 @@ class SafeQoS(stock.QoS):  # type: ignore[misc]
         self._sweep_every: float = amqp_channel.sweep_interval
         self._visibility_timeout = float(amqp_channel.visibility_timeout)
         self._renewed = self._swept = float("-inf")
-        #: whether the channel is closed and its acknowledgements may be on their way
+        #: whether the channel is closed, and what it still owes Redis is the thread of leases' to see to
         self.ending = False
+        self._ended = False
         self._errors: tuple[type[BaseException], ...] = amqp_channel.connection_errors
 
     def can_consume(self) -> bool:
@@ -106,12 +107,12 @@ class SafeQoS(stock.QoS):  # type: ignore[misc]
         except self._errors as error:
             self.pending.extend(tags)
             logger.debug("%d acknowledgements wait for Redis: %s", len(tags), error)
-            if self.channel.closed:
+            if self._ended:
                 self.end()
 
     def end(self) -> None:
         """Let the thread of leases do what is left after the channel's end."""
-        self.ending = True
+        self._ended = self.ending = True
         keep(self)
 
     def take_pending(self) -> list[str]:
@@ -120,10 +121,11 @@ class SafeQoS(stock.QoS):  # type: ignore[misc]
 
     def tend(self, now: float) -> None:
         """Renew the leases of what is under way, let go of what is due, and put back what dead workers had."""
-        if self.channel.closed:
+        if self.ending:
             self.ending = False  # flush says otherwise where it fails
             self.flush()
             self.ledger.close()
+        if self.channel.closed:  # and while it closes, it gives messages back over the same connections
             return
         if now - self._renewed >= self.ledger.lease / 3:
             self.ledger.renew(self._under_way())

@@ -218,6 +218,22 @@ def test_a_worker_that_ends_gives_back_in_order(worker: Callable[..., Worker], c
     assert bodies(second.read(5)) == [0, 1, 2, 3, 4]
 
 
+def test_if_redis_is_slow_at_the_end_expect_the_messages_back_all_the_same(
+    worker: Callable[..., Worker], client: Any
+) -> None:
+    """Given messages under way / If Redis takes its time when the worker ends / Expect them back in their queue."""
+    queue, safe = new_queue(), worker()
+    for number in range(3):
+        safe.send(queue, number)
+    safe.consume(queue)
+    safe.read(3)
+    # longer than the thread of leases rests: it closes the connections of a channel that has ended, and of no other
+    client.client_pause(300)
+    safe.close()
+    assert under_way(client) == (0, 0, 0)
+    assert client.llen(queue) == 3
+
+
 def test_what_was_asked_for_and_then_cancelled_goes_back(worker: Callable[..., Worker], client: Any) -> None:
     """Given a pop that is under way / If its consumer is cancelled / Expect its messages in the queue."""
     queue, safe = new_queue(), worker()
