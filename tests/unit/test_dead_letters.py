@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -222,6 +223,15 @@ class TestChoosing:
         with pytest.raises(CommandError, match="which"):
             call_command("deadletters", action)
         assert dead_letters().objects.count() == 3
+
+    def test_given_an_error_that_would_command_a_terminal_expect_it_escaped(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        record(replace(death(9), detail="a\x1b[2J\nid-1", traceback="first\n\x1b[2Jé"))
+        call_command("deadletters", "show", "id-9")
+        out = capsys.readouterr().out
+        assert "a\\x1b[2J\\nid-1\n" in out
+        assert "first\n\\x1b[2Jé\n" in out
 
     def test_given_one_to_show_expect_its_content_and_traceback(self, capsys: pytest.CaptureFixture[str]) -> None:
         call_command("deadletters", "show", "id-2")

@@ -71,7 +71,7 @@ class Command(BaseCommand):
         for letter in letters:
             self.stdout.write(
                 f"{letter.message_id}  {letter.died_at:%Y-%m-%d %H:%M:%S}  {letter.channel}  {letter.reason} "
-                f"after {letter.attempts}: {letter.detail[:100]}"
+                f"after {letter.attempts}: {_plain(letter.detail[:100])}"
             )
 
     def _show(self, letters: Iterable[Any]) -> None:
@@ -79,7 +79,7 @@ class Command(BaseCommand):
             self._list([letter])
             content = letter.decoded()
             self.stdout.write("(it cannot be read)" if content is None else pformat(content))
-            self.stdout.write(letter.traceback)
+            self.stdout.write("\n".join(map(_plain, letter.traceback.split("\n"))))
 
     def _replay(self, letters: Any) -> None:
         total, failed = letters.count(), 0
@@ -96,3 +96,8 @@ class Command(BaseCommand):
     def _drop(self, letters: Any) -> None:
         number, _ = letters.delete()
         self.stdout.write(f"{number} dead letters were dropped.")
+
+
+def _plain(text: str) -> str:
+    """Return a text in one line, without what would command a terminal: errors tell what clients wrote."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in text)
