@@ -28,6 +28,10 @@ logger = logging.getLogger("django.channels.layer")
 FINGERPRINT_EXPIRY = 60
 #: Seconds that a dead interface process's tombstone stays.
 TOMBSTONE_EXPIRY = 24 * 3600
+#: Seconds between two looks whether a node is known again.
+_LOOK = 0.02
+#: Nodes that one process remembers to have waited for in vain.
+_REMEMBERED = 1_000
 #: Groups of a node that one script call clears, about 2 ms of Redis's time.
 CLEARED_GROUPS = 500
 
@@ -47,6 +51,7 @@ class RedisReplyStore:
         self.fingerprint = ""
         #: memberships that were not written since the interface process was dead: "join_node_gone"
         self.dropped: Counter[str] = Counter()
+        self._unknown: set[str] = set()
 
     def deliver(self, sends: Sequence[ReplySend | GroupSend]) -> Delivered:
         """Put replies and group sends into the inboxes, in one round trip a host; see `ReplyStore.deliver`."""
@@ -90,9 +95,23 @@ class RedisReplyStore:
             return
         address = reply_address(channel)
         proof = self._sealed(b"", f"join {group} {address.token}")
-        if not self._host_of(address.node).run("join", address.node, group, address.token, proof):
+        if not self._join(address.node, group, address.token, proof):
             self.dropped["join_node_gone"] += 1
             logger.debug("%s was not added to %s: its interface process is dead", channel, group)
+
+    def _join(self, node: str, group: str, token: str, proof: bytes) -> bool:
+        """Tell whether a connection is a member now; wait for a node that Redis lost, but once in vain at most."""
+        # it looks once a heartbeat
+        until = time.monotonic() + (0 if node in self._unknown else 2 * self._config.heartbeat)
+        while (answer := self._host_of(node).run("join", node, group, token, proof)) < 0:
+            if time.monotonic() >= until:
+                if len(self._unknown) >= _REMEMBERED:
+                    self._unknown.clear()
+                self._unknown.add(node)
+                return False
+            time.sleep(_LOOK)
+        self._unknown.discard(node)
+        return bool(answer)
 
     def group_discard(self, group: str, channel: str) -> None:
         """End a membership; see `ReplyStore.group_discard`."""

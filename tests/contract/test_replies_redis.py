@@ -5,6 +5,7 @@ import contextlib
 import os
 import re
 import socket
+import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from importlib.resources import files
@@ -77,6 +78,19 @@ def test_more_arguments_of_connections_reach_every_client(redis_url: str) -> Non
                 assert names.count("of-the-test") >= 2
 
     run(scenario())
+
+
+def test_given_no_trace_of_a_node_expect_joins_to_wait_for_it_but_once_in_vain(redis_url: str) -> None:
+    """Redis may have lost its data, and the node not yet have noticed; one that is dead left a trace."""
+    store = RedisReplyStore(config_of("redis", hosts=[redis_url], heartbeat=0.2))
+    waited = []
+    for _ in range(2):
+        begun = time.monotonic()
+        store.group_add("g", channel("a"))
+        waited.append(time.monotonic() - begun)
+    assert waited[0] >= 0.4 > waited[1]
+    assert store.dropped == {"join_node_gone": 2}
+    store.close()
 
 
 def length(backend: RedisBackend, node: str = "a") -> int:
