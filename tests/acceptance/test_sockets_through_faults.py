@@ -4,6 +4,9 @@ import asyncio
 import contextlib
 import itertools
 import json
+import re
+import selectors
+import shutil
 import signal
 import threading
 import time
@@ -12,19 +15,28 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Self
 
 import pytest
 import redis
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from channelcelery.conf import layer_config
 from channelcelery.core.envelope import decode_batch
+from channelcelery.core.names import ReplyAddress
+from channelcelery.exceptions import LayerUnavailable
+from channelcelery.layers.redis import RedisChannelLayer
 from tests.acceptance.sites import open_socket
 from tests.acceptance.test_faults import interface, keys, nodes
-from tests.integration.workers import WorkerSetup
-from tests.processes import LOOPBACK, Process, wait_until
+from tests.integration.interfaces import RawClient
+from tests.integration.workers import ROOT, WorkerSetup
+from tests.processes import LOOPBACK, Process, free_port, wait_until
 from tests.scale import scaled
-from tests.servers import RedisServer
+from tests.servers import RedisServer, redis_server
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.soak
 
@@ -239,6 +251,312 @@ async def codes(clients: list[ClientConnection]) -> Counter[int | None]:
         return client.close_code
 
     return Counter(await asyncio.gather(*(one(client) for client in clients)))
+
+
+def layer_at(url: str) -> RedisChannelLayer:
+    """Return the layer of the test project's processes, for sending without a worker."""
+    entry = {"BACKEND": "channelcelery.layers.RedisChannelLayer", "CONFIG": {"hosts": [url]}}
+    return RedisChannelLayer(layer_config("default", entry))
+
+
+def memberships(url: str) -> dict[str, set[str]]:
+    """Return the members of every group, as Redis has them: nodes by group, and sockets by group and node."""
+    with redis.Redis.from_url(url, decode_responses=True) as store:
+        names = list(store.scan_iter("cc:group:*", count=1_000))
+        pipeline = store.pipeline(transaction=False)
+        for name in names:
+            pipeline.smembers(name)
+        return dict(zip(names, pipeline.execute(), strict=True))
+
+
+def empty(server: RedisServer, node: str, token: str) -> None:
+    with redis.Redis.from_url(server.url) as store:
+        store.flushall()
+
+
+def replace_by_one_of_an_earlier_clock(server: RedisServer, node: str, token: str) -> None:
+    """Let an hour pass for the inbox, and then begin again now."""
+    with redis.Redis.from_url(server.url) as store:
+        later = f"{int(time.time() * 1000) + 3_600_000}-0"
+        store.xadd(f"cc:inbox:{node}", {"j": "s0-1", "k": token}, id=later)
+        wait_until(lambda: not store.xlen(f"cc:inbox:{node}"), what="the interface to be in that hour")
+    server.kill()
+    shutil.rmtree(server.directory / "appendonlydir")
+    server.start()
+
+
+def kill_and_start_again(server: RedisServer, node: str, token: str) -> None:
+    server.kill()
+    server.start()
+
+
+@pytest.mark.parametrize("lose", [empty, replace_by_one_of_an_earlier_clock, kill_and_start_again])
+def test_given_a_redis_that_loses_data_expect_every_group_whole_again_and_joins_meanwhile_kept(
+    big: tuple[RedisServer, asyncio.Runner, list[ClientConnection]],
+    lose: Callable[[RedisServer, str, str], None],
+) -> None:
+    """Item 62. Given sockets in four groups each / Expect that within 5 s, no socket closed, and each reached."""
+    server, runner, clients = big
+    layer = layer_at(server.url)
+    (node,) = nodes(server.url)
+    with redis.Redis.from_url(server.url, decode_responses=True) as store:
+        wait_until(lambda: store.hlen(f"cc:node:{node}:channels") == len(clients), what="all to be recorded")
+        tokens = {path.split("/")[2]: token for token, path in store.hgetall(f"cc:node:{node}:channels").items()}
+    channels = [ReplyAddress(node, tokens[f"s{number}-0"]).channel() for number in range(len(clients))]
+    for number, channel in enumerate(channels):
+        for group in range(1, 4):
+            layer.group_add(f"s{number}-{group}", channel)
+
+    def join(channel: str) -> bool:
+        with contextlib.suppress(LayerUnavailable):  # a consumer's run would fail
+            layer.group_add(f"late-{lose.__name__}", channel)
+            return True
+        return False
+
+    async def hear() -> list[str]:
+        async with asyncio.timeout(scaled(10, 60)):
+            return [str(await client.recv()) for client in clients]
+
+    before = memberships(server.url)
+    lose(server, node, tokens["s0-0"])
+    back = time.monotonic()
+    # the first before the interface knows, the last when all is well again
+    for channel in channels[:75]:
+        wait_until(lambda channel=channel: join(channel), what="a join")
+        time.sleep(0.02)
+    late = f"cc:group:late-{lose.__name__}"
+    joined = {channel.rpartition(".")[2] for channel in channels[:75]}
+    expected = before | {late: {f"!{node}"}, f"{late}:{node}": joined}
+    wait_until(lambda: memberships(server.url) == expected, timeout=back + 5 - time.monotonic(), what="the groups")
+    for number in range(len(clients)):
+        layer.send_group(f"s{number}-{number % 4}", {"text": f"{lose.__name__} {number}"})
+    assert runner.run(hear()) == [f"{lose.__name__} {number}" for number in range(len(clients))]
+    layer.send_group(f"late-{lose.__name__}", {"text": "late"})
+    assert (
+        runner.run(asyncio.wait_for(asyncio.gather(*(client.recv() for client in clients[:75])), 10)) == ["late"] * 75
+    )
+    assert {client.close_code for client in clients} == {None}
+    layer.close()
+
+
+@pytest.fixture(scope="module")
+def big(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[RedisServer, asyncio.Runner, list[ClientConnection]]]:
+    """Many open sockets, each in a group of its own, whose layer is a Redis that a test may end."""
+    many = {"address_connections": 10_000, "connect_rate": 10_000, "address_connect_rate": 10_000}
+    config = json.dumps({"http": "off", "connect_timeout": 30, "prefix": "cc:", **many})
+    with redis_server() as broker, redis_server(appendonly=True) as server, ExitStack() as stack:
+        setup = WorkerSetup(broker.url, server.url, tmp_path_factory.mktemp("big"), config)
+        stack.enter_context(setup.worker(concurrency=2))
+        _, port = stack.enter_context(interface(setup))
+        runner = stack.enter_context(asyncio.Runner())
+        clients = runner.run(open_all(port, [f"s{number}-0" for number in range(scaled(200, 5_000))]))
+        yield server, runner, clients
+        runner.run(close_all(clients))
+
+
+async def close_all(clients: list[ClientConnection]) -> None:
+    await asyncio.gather(*(client.close() for client in clients))
+
+
+#: A page that says something each 50 ms while it is connected, and keeps what it hears and how often it was connected.
+PAGE = """() => {
+    globalThis.heard = [];
+    globalThis.codes = [];
+    globalThis.opened = 0;
+    globalThis.bridge = new channels.WebSocketBridge();
+    bridge.connect("/group/page/", undefined, { minReconnectionDelay: 50, maxReconnectionDelay: 200 });
+    bridge.socket.addEventListener("open", () => { opened += 1; });
+    bridge.socket.addEventListener("close", (event) => codes.push(event.code));
+    bridge.socket.addEventListener("message", (event) => heard.push(Number(event.data)));
+    let number = 0;
+    setInterval(() => { if (bridge.socket.readyState === 1) bridge.socket.send(String(++number)); }, 50);
+}"""
+
+
+class Balancer:
+    """Hands connections to the first interface that takes them, as a balancer does that looks whether they are ready.
+
+    Args:
+        ports: of the interfaces.
+    """
+
+    def __init__(self, ports: list[int]) -> None:
+        self._ports = ports
+        self._writers: list[asyncio.StreamWriter] = []
+        self._loop = asyncio.new_event_loop()
+        self.port = free_port()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.append(writer)
+        head = await reader.readuntil(b"\r\n\r\n")
+        for port in self._ports:
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                other, to_other = await asyncio.open_connection(LOOPBACK, port)
+                self._writers.append(to_other)
+                to_other.write(head)
+                answer = await other.readuntil(b"\r\n\r\n")
+                if not answer.startswith(b"HTTP/1.1 503 "):
+                    writer.write(answer)
+                    await asyncio.gather(self._copy(reader, to_other), self._copy(other, writer))
+                    return
+        writer.close()
+
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                writer.write(data)
+        writer.close()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        started = asyncio.start_server(self._serve, LOOPBACK, self.port)
+        self._server = asyncio.run_coroutine_threadsafe(started, self._loop).result(10)
+        return self
+
+    async def _end(self) -> None:
+        self._server.close()
+        for writer in self._writers:
+            writer.close()
+        for writer in self._writers:
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+        await asyncio.sleep(0.05)  # what copies ends
+
+    def __exit__(self, *error: object) -> None:
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+
+@pytest.mark.browser
+def test_given_an_interface_that_ends_beside_another_expect_pages_to_go_on_there(
+    quick: tuple[WorkerSetup, RedisServer], browser: "Browser"
+) -> None:
+    """Given pages with the browser client, whose sockets are closed within `drain_seconds`.
+
+    Expect 1012 at each, one more connection, what they say to be heard again, and no key of the node to stay.
+    """
+    setup, _ = quick
+    setup.config = json.dumps(json.loads(setup.config) | {"drain_seconds": 1})
+    script = (ROOT / "channelcelery/static/channels/js/websocketbridge.js").read_text()
+    with ExitStack() as stack:
+        stack.enter_context(setup.worker(concurrency=1))
+        ending, first = stack.enter_context(interface(setup))
+        (node,) = nodes(setup.layer)
+        _, second = stack.enter_context(interface(setup))
+        balancer = stack.enter_context(Balancer([first, second]))
+        context = stack.enter_context(browser.new_context())
+        pages = [context.new_page() for _ in range(scaled(3, 20))]
+        for page in pages:
+            page.goto(f"http://{LOOPBACK}:{balancer.port}/")  # any page of that origin
+            page.add_script_tag(content=script)
+            page.evaluate(PAGE)
+        for page in pages:
+            page.wait_for_function("heard.length > 5")
+        ending.terminate()
+        for page in pages:
+            page.wait_for_function("opened === 2", timeout=20_000)
+            last = page.evaluate("Math.max(...heard)")
+            page.wait_for_function("(last) => Math.max(...heard) > last + 10", arg=last, timeout=20_000)
+            assert page.evaluate("[codes, opened]") == [[1012], 2]
+        assert ending.wait(15) == 0
+        wait_until(lambda: keys(setup.layer, f"*{node}*") <= {f"cc:tomb:{node}"}, what="its keys to go")
+        lines = setup.wait_for_lines(len(pages))
+        assert [line.split()[:3] for line in lines] == [["left", "page", "1012"]] * len(pages)
+
+
+def peak(process: Process, *, anew: bool = False) -> int:
+    """Return the bytes of memory that a process held at most, or begin to look at that again."""
+    if anew:
+        Path(f"/proc/{process.pid}/clear_refs").write_text("5")
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024  # type: ignore[index]
+
+
+class Readers:
+    """Sockets that compare what comes with what is to come, as cheaply as possible.
+
+    Args:
+        port: of the interface.
+        number: how many.
+    """
+
+    def __init__(self, port: int, number: int) -> None:
+        self.clients = [RawClient(port, "/group/busy/") for _ in range(number)]
+        self._selector = selectors.DefaultSelector()
+        for client in self.clients:
+            assert client.status() == 101
+            self._selector.register(client.socket, selectors.EVENT_READ)
+
+    def read(self, expected: bytes, within: float) -> None:
+        """Read until each socket had exactly what was expected."""
+        seen = dict.fromkeys((client.socket for client in self.clients), 0)
+        late = len(seen)
+        until = time.monotonic() + within
+        while late:
+            assert time.monotonic() < until, f"{late} of {len(seen)} did not get everything"
+            for key, _ in self._selector.select(1):
+                data = key.fileobj.recv(65536)  # type: ignore[union-attr]
+                begun = seen[key.fileobj]  # type: ignore[index]
+                assert data
+                assert data == expected[begun : begun + len(data)]
+                seen[key.fileobj] += len(data)  # type: ignore[index]
+                late -= begun + len(data) == len(expected)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._selector.close()
+        for client in self.clients:
+            client.socket.close()
+
+
+def test_given_one_that_does_not_read_in_a_busy_group_expect_it_closed_and_the_others_to_get_everything(
+    quick: tuple[WorkerSetup, RedisServer],
+) -> None:
+    """Given much, then little for long / Expect that above 1 MiB or after 10 s, and 2 MiB to be enough for it.
+
+    Beside these, memory may be 2 MiB more than it was when as much was sent to the others alone.
+    """
+    setup, _ = quick
+    many = {"address_connections": 2_000, "connect_rate": 10_000, "address_connect_rate": 10_000}
+    config = json.loads(setup.config) | {"ping_interval": 3_600, "send_timeout": scaled(2, 10), **many}
+    setup.config = json.dumps(config)
+    layer = layer_at(setup.layer)
+    text = "x" * 65_000
+    frame = b"\x81\x7e" + len(text).to_bytes(2, "big") + text.encode()
+
+    def send(number: int, pause: float = 0.0) -> None:
+        for _ in range(number):
+            layer.send_group("busy", {"text": text})
+            readers.read(frame, within=20)
+            time.sleep(pause)
+
+    with (
+        setup.worker(concurrency=1),
+        interface(setup) as (process, port),
+        Readers(port, scaled(200, 1_000) - 1) as readers,
+    ):
+        peak(process, anew=True)
+        send(60)
+        without = peak(process)
+        for reason, number, slowly in (("send_buffer", 160, 0), ("send_timeout", 50, scaled(14, 50))):
+            with RawClient(port, "/group/busy/", receive_buffer=4096) as slow:
+                assert slow.status() == 101
+                peak(process, anew=True)
+                send(number)  # the kernel takes some
+                send(slowly, 0.25)
+                process.wait_for_output(rf"does not read what it is sent \({reason}\)", timeout=20)
+                assert peak(process) - without < 4 * 1024 * 1024
+        setup.wait_for_lines(2, timeout=20)
+        assert setup.lines() == ["left busy 1013 order 1"] * 2
+        send(3)
+    layer.close()
 
 
 def resident(process: Process) -> int:
