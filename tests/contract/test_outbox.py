@@ -23,6 +23,7 @@ from kombu import Connection
 from channelcelery.broker.reliable_queues import reliable_queue
 from channelcelery.channel import Channel
 from channelcelery.core.bursts import Bursts
+from channelcelery.core.envelope import encode_content
 from channelcelery.core.reliable import Reason, Reliable
 from channelcelery.core.sends import DelayedSend
 from channelcelery.exceptions import BrokerUnavailable, ChannelFull, Reject, Retry
@@ -30,6 +31,7 @@ from channelcelery.layers import channel_layers
 from channelcelery.message import Message
 from channelcelery.reliable import outbox, sending
 from channelcelery.reliable import relay as relaying
+from channelcelery.reliable.dead import Death, record
 from channelcelery.reliable.models import DeadLetter, OutboxRow
 from channelcelery.reliable.moments import moment
 from channelcelery.reliable.parcel import Parcel
@@ -444,6 +446,23 @@ class TestRunning:
         consuming.clear()
         assert run_parcel(waiting()[0], False) == Finished()
         assert shop.rows().count() == 0
+
+    @pytest.mark.parametrize("outboxed", [True, False])
+    def test_if_several_replay_the_same_letters_at_once_expect_each_message_once(
+        self, shop: Shop, outboxed: bool
+    ) -> None:
+        policy = Reliable(outbox=outboxed)
+        replace_router("default", Router([route("orders", consume, reliable=policy)]))
+        for number in range(20):
+            content = encode_content({"n": number}, 100)
+            record(Death(Parcel(f"{number}", "default", "orders", content, sent=1.0), Reason.RAISED))
+
+        def replay_them() -> list[Exception]:
+            return [error for _, error in replay_all(choose()) if error is not None]
+
+        assert at_the_same_time(*[replay_them] * 4) == [[]] * 4
+        assert sorted(int(parcel.id) for parcel in waiting()) == list(range(20))
+        assert DeadLetter.objects.using(SHOP).count() == 0
 
     def test_if_a_run_asks_for_another_expect_it_then(self, shop: Shop) -> None:
         def retry(message: Message) -> None:
