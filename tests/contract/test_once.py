@@ -9,20 +9,23 @@ from functools import partial
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.db import IntegrityError, transaction
 
 from channelcelery.channel import Channel, Group
 from channelcelery.core.envelope import encode_content
 from channelcelery.core.reliable import Reason, Reliable
-from channelcelery.exceptions import BrokerUnavailable
+from channelcelery.exceptions import BrokerUnavailable, Reject
 from channelcelery.layers import channel_layers
 from channelcelery.message import Message
 from channelcelery.reliable import once as marking
 from channelcelery.reliable import outbox
+from channelcelery.reliable.models import DeadLetter
 from channelcelery.reliable.moments import moment
 from channelcelery.reliable.once import sweep
 from channelcelery.reliable.parcel import Parcel
 from channelcelery.reliable.relay import relay
+from channelcelery.reliable.replay import replay
 from channelcelery.reliable.sending import ReliableSender
 from channelcelery.routing import Router, replace_router, route
 from channelcelery.worker.reliable_errands import sweep_marks
@@ -104,6 +107,33 @@ def test_if_the_consumer_raises_expect_neither_effect_nor_mark(shop: Shop) -> No
     consuming.clear()
     assert run_parcel(parcel(attempt=2), False) == Finished()
     assert (shop.effects(), shop.marks().count()) == ([1], 1)
+
+
+def test_if_the_consumer_rejects_the_message_expect_a_dead_letter_and_neither_effect_nor_mark(shop: Shop) -> None:
+    def reject(message: Message) -> None:
+        raise Reject("no such order")
+
+    consuming.append(reject)
+    assert run_parcel(parcel(), False) == Buried(Reason.REJECTED)
+    assert (shop.effects(), shop.marks().count()) == ([], 0)
+    consuming.clear()
+    replay(DeadLetter.objects.using(SHOP).get())
+    assert run_parcel(parcel(), False) == Finished()
+    assert shop.effects() == [1]
+
+
+def test_given_an_async_consumer_expect_its_effect_in_the_transaction_too(shop: Shop) -> None:
+    async def act(message: Message) -> None:
+        await sync_to_async(shop.effect)(message["n"])
+        await sync_to_async(lambda: [call(message) for call in consuming])()
+
+    replace_router("default", Router([route("orders", act, reliable=ONCE)]))
+    consuming.append(lambda message: 1 / 0)
+    assert isinstance(run_parcel(parcel(), False), Postponed)
+    assert (shop.effects(), shop.marks().count()) == ([], 0)
+    consuming.clear()
+    assert [run_parcel(parcel(attempt=2), redelivered) for redelivered in (False, True)] == [Finished()] * 2
+    assert shop.effects() == [1]
 
 
 @pytest.mark.parametrize("through", ["orm", "cursor"])
