@@ -65,6 +65,9 @@ class ReliablePublisher(Protocol):
             BrokerUnavailable: the broker did not confirm it in time; it may have it all the same.
         """
 
+    def depth(self, channel: str) -> int:
+        """Return how many messages wait on a channel, those that workers have taken and not ended left out."""
+
     def close(self) -> None:
         """End the connection; the next send opens a new one."""
 

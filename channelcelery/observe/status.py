@@ -13,6 +13,8 @@ from channelcelery.layers.routers import router_of
 
 __all__ = ["Interface", "Queue", "Status", "Worker", "look"]
 
+#: Seconds for the broker to take a connection.
+_PATIENCE = 2.0
 #: Counts of a worker that are no losses.
 _NOT_DROPPED = frozenset({"ran", "failed", "forwarded"})
 
@@ -103,8 +105,25 @@ def look(patience: float = 1.0) -> Status:
     """
     problems: list[str] = []
     nodes = tuple(node for alias in channel_layers for node in _nodes(alias, problems))
+    if (problem := _broker_problem()) is not None:
+        # what follows would try again, each for many seconds
+        return Status(nodes, (), (), (*problems, f"queues and workers: the broker cannot be reached: {problem}"))
     queues = tuple(queue for alias in channel_layers for queue in _queues(alias, problems))
     return Status(nodes, queues, tuple(_workers(patience, problems)), tuple(problems))
+
+
+def _broker_problem() -> str | None:
+    """Return why the broker cannot be reached, or None if it can."""
+    with broker_app().connection_for_read(connect_timeout=_PATIENCE) as connection:
+        limits = {"socket_timeout": _PATIENCE, "socket_connect_timeout": _PATIENCE}  # Redis
+        connection.transport_options = {**(connection.transport_options or {}), **limits}
+        errors: tuple[type[BaseException], ...] = (*connection.connection_errors, OperationalError, OSError)
+        tries = max(0, len(connection.alt) - 1)
+        try:
+            connection.ensure_connection(max_retries=tries, interval_start=0, interval_step=0, interval_max=0)
+        except errors as error:
+            return type(error).__name__
+    return None
 
 
 def _nodes(alias: str, problems: list[str]) -> list[Interface]:
@@ -123,7 +142,9 @@ def _queues(alias: str, problems: list[str]) -> list[Queue]:
     layer, queues = channel_layers[alias], []
     for channel in sorted(router_of(alias).channels):
         try:
-            queues.append(Queue(alias, channel, layer.publisher.depth(channel), layer.config.capacity_of(channel)))
+            half = layer.reliable if layer.is_reliable(channel) else None
+            depth = (half or layer.publisher).depth(channel)
+            queues.append(Queue(alias, channel, depth, layer.config.capacity_of(channel)))
         except BrokerUnavailable as error:
             problems.append(f"queues of {alias}: {error}")
             break

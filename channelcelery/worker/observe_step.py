@@ -35,8 +35,9 @@ class ObserveStep(StartStopStep):
         """Listen, now that the step that reads channels is made, and the pool not started."""
         if not self._where:
             return
-        reliable_counts.channels = frozenset(channel for _, channel in reliable_channels((), ()))
-        self._probe = WorkerProbe(consumer.blueprint[ChannelsStep.name], reliable_counts)
+        queues = reliable_channels((), ())
+        reliable_counts.channels = frozenset(channel for _, channel in queues)
+        self._probe = WorkerProbe(consumer.blueprint[ChannelsStep.name], reliable_counts, queues)
         try:
             endpoint = Endpoint(address_of(self._where), self._probe)
         except (ImproperlyConfigured, OSError) as error:

@@ -1,7 +1,7 @@
 """What a worker tells operators of itself: its main process, which knows what became of all jobs of its pool."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from channelcelery.core.backlog import Key
@@ -43,11 +43,13 @@ class WorkerProbe:
     Args:
         step: reads its channels.
         reliable: counts of its reliable channels.
+        reliable_queues: these, by alias.
     """
 
-    def __init__(self, step: Reading, reliable: ReliableCounts) -> None:
+    def __init__(self, step: Reading, reliable: ReliableCounts, reliable_queues: Collection[Key] = ()) -> None:
         self._step = step
         self._reliable = reliable
+        self._reliable_queues = reliable_queues
         self._turned: float | None = None
 
     def turned(self) -> None:
@@ -94,9 +96,11 @@ class WorkerProbe:
 
     def _depths(self) -> dict[tuple[str, ...], float]:
         depths: dict[tuple[str, ...], float] = {}
-        for alias, channel in self._step.queues.values():
+        for alias, channel in (*self._step.queues.values(), *self._reliable_queues):
+            layer = channel_layers[alias]
+            half = layer.reliable if (alias, channel) in self._reliable_queues else None
             try:
-                depths[alias, channel] = channel_layers[alias].publisher.depth(channel)
+                depths[alias, channel] = (half or layer.publisher).depth(channel)
             except BrokerUnavailable:  # the others would take as long to find out
                 break
         return depths

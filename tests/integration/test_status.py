@@ -2,12 +2,14 @@
 
 import json
 import signal
+import time
+from pathlib import Path
 
 import pytest
 
 from tests.integration.observed import manage, site
 from tests.integration.workers import WorkerSetup
-from tests.servers import wait_until
+from tests.servers import LOOPBACK, free_port, wait_until
 
 
 @pytest.mark.parametrize("broker_url", ["redis"], indirect=True)
@@ -43,3 +45,23 @@ def test_given_nothing_that_runs_expect_it_said_and_messages_that_wait_counted(s
         status = json.loads(command.output().splitlines()[0])
     assert status["nodes"] == status["workers"] == status["problems"] == []
     assert {queue["channel"]: queue["depth"] for queue in status["queues"]}["work"] == 3
+
+
+@pytest.mark.parametrize("scheme", ["redis", "amqp"])
+def test_given_a_broker_that_refuses_connections_expect_it_said_within_seconds(
+    redis_url: str, tmp_path: Path, scheme: str
+) -> None:
+    setup = WorkerSetup(f"{scheme}://{LOOPBACK}:{free_port()}", redis_url, tmp_path)
+    with manage(setup, "check") as command:  # what a command takes by itself
+        begun = time.monotonic()
+        assert command.wait(30) == 0
+        by_itself = time.monotonic() - begun
+    with manage(setup, "channelstatus", "--json") as command:
+        begun = time.monotonic()
+        assert command.wait(30) == 0
+        took = time.monotonic() - begun
+        status = json.loads(command.output().splitlines()[0])
+    assert took < 2 * by_itself + 3
+    assert (status["queues"], status["workers"]) == ([], [])
+    assert len(status["problems"]) == 1
+    assert "the broker cannot be reached" in status["problems"][0]
