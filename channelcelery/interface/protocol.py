@@ -1,30 +1,23 @@
-"""uvicorn's protocols for HTTP and WebSockets, with limits that they lack.
+"""uvicorn's protocol for HTTP, with limits that it lacks.
 
-On connections: how many, and how fast. On a request head: what it is, its size, and its time. On a socket: control
-frames, and the pieces of a message.
+On connections: how many, and how fast. On a request head: what it is, its size, and its time.
 """
 
 import asyncio
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from channelcelery.core.limits import Rate
 from channelcelery.interface.events import RETRY_AFTER
 from channelcelery.interface.limits import Gate
 from channelcelery.interface.request import FORWARDED, head_fault
 
-__all__ = ["LimitedHttpProtocol", "LimitedSocketProtocol"]
+__all__ = ["LimitedHttpProtocol"]
 
 #: Seconds for a client that was turned away to read why, and how many are given them.
 _LINGER, _LINGERING = 1.0, 500
 #: Bytes of a header beside its name and value: a colon, a space and the end of the line.
 _AROUND = 4
-#: Pieces of one message: each takes memory besides its bytes, of which it may have none.
-_MAX_PIECES = 4_096
-#: Bytes of pongs that wait for a client that does not read, and what one takes at most.
-_MAX_PONGS, _PONG = 64 * 1024, 128
 
 _SAYS = {
     400: "The request cannot be understood.",
@@ -224,57 +217,3 @@ def _answer(status: int) -> bytes:
     again = b"retry-after: %b\r\n" % RETRY_AFTER if status in (429, 503) else b""
     head = b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\nconnection: close\r\n" % len(says)
     return STATUS_LINE[status] + head + again + b"\r\n" + says
-
-
-class LimitedSocketProtocol(WebSocketsSansIOProtocol):
-    """Ends sockets that send pings in floods, do not read the pongs, or cut a message into too many pieces."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        #: called when the connection ends
-        self.left: Any = None
-        self.gate: Gate | None = None
-        self._pings: Rate | None = None
-        self._pongs = 0
-        self._is_cut_off = False
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Make room for another connection."""
-        if self.left is not None:
-            self.left()
-        super().connection_lost(exc)
-
-    def resume_writing(self) -> None:
-        """Take note that the client reads."""
-        self._pongs = 0
-        super().resume_writing()
-
-    def handle_ping(self) -> None:
-        """Answer a ping, unless there are too many: pongs are written whether the client reads or not."""
-        if self.gate is not None:
-            self._pings = self._pings or Rate(self.gate.config.frame_rate)
-            self._pongs += 0 if self.writable.is_set() else _PONG
-            if self._pongs > _MAX_PONGS or not self._pings.admits(self.loop.time()):
-                self._cut_off("ping_flood", "a socket was cut off: its client sends pings in a flood")
-        if not self._is_cut_off:
-            super().handle_ping()
-
-    def keepalive_timeout(self) -> None:
-        """Close a socket that answered no ping, unless the answer may wait behind frames that are not read."""
-        if self.read_paused and self.ping_timeout is not None:
-            self.pong_timer = self.loop.call_later(self.ping_timeout, self.keepalive_timeout)
-        else:
-            super().keepalive_timeout()
-
-    def handle_cont(self, event: Any) -> None:
-        """Take a piece of a message."""
-        if len(self.frames) >= _MAX_PIECES:
-            self._cut_off("pieces", "a socket was cut off: its message came in too many pieces")
-        if not self._is_cut_off:
-            super().handle_cont(event)
-
-    def _cut_off(self, reason: str, text: str) -> None:
-        if not self._is_cut_off and self.gate is not None:
-            self.gate.faults.note(reason, text)
-        self._is_cut_off = True
-        self.transport.abort()

@@ -121,7 +121,8 @@ class _Server(uvicorn.Server):
 def _protocols(gate: Gate) -> dict[str, Any]:
     if not find_spec("httptools"):
         return {"http": "auto", "ws": "websockets-sansio"}
-    from channelcelery.interface.protocol import LimitedHttpProtocol, LimitedSocketProtocol
+    from channelcelery.interface.protocol import LimitedHttpProtocol
+    from channelcelery.interface.socket_protocol import LimitedSocketProtocol
 
     return {"http": partial(LimitedHttpProtocol, gate=gate), "ws": LimitedSocketProtocol}
 
