@@ -16,6 +16,7 @@ SENDERS = 3
 OVERSHOOT = 100
 
 
+@pytest.mark.parametrize("broker_url", scaled(["redis"], ["redis", "amqp"]), indirect=True)
 def test_if_a_channel_is_full_expect_errors_and_then_room(
     new_system: Callable[..., System], broker_url: str, redis_url: str
 ) -> None:

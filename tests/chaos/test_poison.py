@@ -15,6 +15,7 @@ EACH = scaled(1, 20)
 NEIGHBOURS = scaled(20, 1000)
 
 
+@pytest.mark.parametrize("broker_url", scaled(["redis"], ["redis", "amqp"]), indirect=True)
 def test_given_poison_expect_as_many_runs_as_allowed_and_then_dead_letters(system: System) -> None:
     """Given messages that raise, exit their process, or exceed their time limit / Expect them dead, others handled."""
     for step, how in enumerate(REASONS):
@@ -35,6 +36,7 @@ def test_given_poison_expect_as_many_runs_as_allowed_and_then_dead_letters(syste
     assert {attempts for (attempts,) in system.letters("attempts")} == {3}
 
 
+@pytest.mark.parametrize("broker_url", scaled(["amqp"], ["redis", "amqp"]), indirect=True)
 def test_given_dead_letters_that_are_replayed_expect_each_handled(system: System) -> None:
     system.send_all(100, channel="mended")
     system.run_worker(4)

@@ -49,7 +49,7 @@ def test_if_leases_are_not_renewed_expect_the_suite_to_notice_repetitions(
     system.send_all(1, seconds=4)
     for _ in range(2):
         system.run_worker(2)
-    toll = system.finish(quiet=20)
+    toll = system.finish(quiet=6)
     print(weakness, toll)
     assert toll.extra > 0, toll
 

@@ -45,7 +45,7 @@ def poison(message: Message) -> None:
             raise RuntimeError("on purpose")
 
 
-@consumer("mended", reliable=Reliable(max_attempts=1))
+@consumer("mended", reliable=Reliable(max_attempts=2, backoff=0))
 def wait_for_a_mend(message: Message) -> None:
     """Fail until somebody has mended what it needs."""
     if not os.path.exists(os.environ["TEST_NOTES"] + ".mended"):
