@@ -25,7 +25,7 @@ APP = "channelcelery_reliable"
 #: Characters of a traceback that are kept, its end rather than its beginning.
 _TRACEBACK = 20_000
 _DETAIL = 1_000
-_HEADERS = {"reason": "channelcelery_reason", "detail": "channelcelery_detail", "traceback": "channelcelery_traceback"}
+_HEADERS = {name: f"channelcelery_{name}" for name in ("reason", "detail", "traceback", "died")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,7 @@ class Death:
                 _HEADERS["reason"]: str(self.reason),
                 _HEADERS["detail"]: self.detail[:_DETAIL],
                 _HEADERS["traceback"]: self.traceback[-_TRACEBACK:],
+                _HEADERS["died"]: self.at,
             }
         )
         return message
@@ -68,11 +69,12 @@ class Death:
         payload = loads(body) if isinstance(body, bytes | str) else body
         arguments = payload[0] if isinstance(payload, list) and payload else None
         parcel = Parcel.read(headers, arguments)
-        said = headers.get(_HEADERS["reason"])
+        said, died, now = headers.get(_HEADERS["reason"]), headers.get(_HEADERS["died"]), time.time()
         if said not in set(Reason):
-            return cls(parcel, Reason.BROKER, "the broker delivered it too often", at=time.time())
+            return cls(parcel, Reason.BROKER, "the broker delivered it too often", at=now)
         detail, traceback = (str(headers.get(_HEADERS[name], "")) for name in ("detail", "traceback"))
-        return cls(parcel, Reason(said), detail, traceback, time.time())
+        at = float(died) if isinstance(died, int | float) and 0 < died < now else now
+        return cls(parcel, Reason(said), detail, traceback, at)
 
 
 def dead_letters() -> Any:

@@ -1,38 +1,28 @@
 """One run of a reliable message, in the pool: a total function, whose outcome the broker learns and nobody else."""
 
 import logging
-import time
 import traceback
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from celery.exceptions import SoftTimeLimitExceeded
 from django.db import close_old_connections
 
 from channelcelery.core.envelope import decode_content
 from channelcelery.core.reliable import Again, Dead, Done, Ended, Reason, Reliable, after_run, before_run
-from channelcelery.exceptions import (
-    BrokerUnavailable,
-    ConsumeLater,
-    InvalidEnvelope,
-    InvalidName,
-    LayerUnavailable,
-    Reject,
-    Retry,
-)
+from channelcelery.exceptions import ConsumeLater, InvalidEnvelope, InvalidName, LayerUnavailable, Reject, Retry
 from channelcelery.layers import channel_layers
 from channelcelery.layers.layer import ChannelLayer
 from channelcelery.message import Message
-from channelcelery.reliable.dead import Death
 from channelcelery.reliable.parcel import Parcel
-from channelcelery.reliable.sending import ReliableSender, wait_before
 from channelcelery.routing import get_router
 from channelcelery.worker.consume import Received, Run, run_received
 from channelcelery.worker.flush import flush
-from channelcelery.worker.reliable_rows import leave_outbox, row_due, run_again_from_outbox, run_once, was_done
+from channelcelery.worker.reliable_ends import End, Finished, Settled, Unsettled, bury, finish, postpone
+from channelcelery.worker.reliable_rows import row_due, run_once, was_done
 from channelcelery.worker.renewals import renewing
 
-__all__ = ["Buried", "Finished", "Postponed", "Unsettled", "cut_off", "run_parcel", "sender_of"]
+__all__ = ["cut_off", "run_parcel"]
 
 logger = logging.getLogger("django.channels.worker")
 
@@ -44,58 +34,7 @@ _ENDED = range(-255, -191)
 _UNCOUNTED = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """The consumer returned."""
-
-
-@dataclass(frozen=True, slots=True)
-class Postponed:
-    """A copy for another run is at the broker, or will be published from the outbox.
-
-    Args:
-        attempt: the number of that run.
-        seconds: to wait before it.
-        why: in a line.
-    """
-
-    attempt: int
-    seconds: float
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Buried:
-    """The message is among the dead letters, or on its way there."""
-
-    reason: Reason
-
-
-@dataclass(frozen=True, slots=True)
-class Unsettled:
-    """Nobody took what was to become of the message: it must go back to its queue."""
-
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class _End:
-    """How a run ended, and what a person is told of it."""
-
-    ended: Ended
-    detail: str = ""
-    traceback: str = ""
-    after: float | None = None
-
-
-def sender_of(layer: ChannelLayer) -> ReliableSender:
-    """Return what sends to the reliable channels of a layer in this process."""
-    if not isinstance(layer.reliable, ReliableSender):
-        raise RuntimeError(f"the layer {layer.alias} cannot send to reliable channels: is Django set up?")
-    return layer.reliable
-
-
-def run_parcel(parcel: Parcel, redelivered: bool) -> Finished | Postponed | Buried | Unsettled:
+def run_parcel(parcel: Parcel, redelivered: bool) -> Settled:
     """Run the consumer of a message, and have the broker or the database keep what is to become of it.
 
     Args:
@@ -104,6 +43,8 @@ def run_parcel(parcel: Parcel, redelivered: bool) -> Finished | Postponed | Buri
     """
     layer = channel_layers[parcel.alias]
     policy = get_router(parcel.alias).reliable.get(parcel.channel, Reliable())
+    if not (parcel.outbox or policy.idempotent):  # the database is the consumer's alone, for whom they are closed, too
+        return _count_and_run(layer, parcel, policy, redelivered)
     close_old_connections()
     try:
         if not parcel.outbox:
@@ -116,7 +57,7 @@ def run_parcel(parcel: Parcel, redelivered: bool) -> Finished | Postponed | Buri
         close_old_connections()
 
 
-def cut_off(parcel: Parcel, redelivered: bool) -> Finished | Postponed | Buried | Unsettled:
+def cut_off(parcel: Parcel, redelivered: bool) -> Settled:
     """Have the broker or the database keep what is to become of a message whose process was ended by its time limit.
 
     Args:
@@ -126,41 +67,39 @@ def cut_off(parcel: Parcel, redelivered: bool) -> Finished | Postponed | Buried 
     layer = channel_layers[parcel.alias]
     policy = get_router(parcel.alias).reliable.get(parcel.channel, Reliable())
     if policy.idempotent and was_done(parcel):
-        return _finish(parcel)
+        return finish(parcel)
     if redelivered:
         try:  # the number after that run's
             parcel = parcel.again(layer.attempts.count(parcel.id, parcel.attempt) - 1)
         except LayerUnavailable as error:
             return Unsettled(f"its runs cannot be counted: {error}")
-    end = _End(Ended.TIMED_OUT, "it went on after its time limit, so that its process was ended")
+    end = End(Ended.TIMED_OUT, "it went on after its time limit, so that its process was ended")
     match after_run(policy, parcel.attempt, end.ended):
         case Again() as again:
-            return _postpone(layer, parcel, policy, again, end.detail)
+            return postpone(layer, parcel, policy, again, end.detail)
         case Dead() as dead:
-            return _bury(layer, parcel, dead, end)
+            return bury(layer, parcel, dead, end)
         case Done():
-            return _finish(parcel)
+            return finish(parcel)
 
 
-def _count_and_run(
-    layer: ChannelLayer, parcel: Parcel, policy: Reliable, redelivered: bool
-) -> Finished | Postponed | Buried | Unsettled:
+def _count_and_run(layer: ChannelLayer, parcel: Parcel, policy: Reliable, redelivered: bool) -> Settled:
     if redelivered:
         try:
             parcel = parcel.again(layer.attempts.count(parcel.id, parcel.attempt))
         except LayerUnavailable as error:
             # it must not run uncounted: the copy counts this run, which is not one
-            return _postpone(
+            return postpone(
                 layer, parcel, policy, Again(parcel.attempt + 1, _UNCOUNTED), f"it cannot be counted: {error}"
             )
     if (dead := before_run(policy, parcel.attempt)) is not None:
         if policy.idempotent and was_done(parcel):
-            return _finish(parcel)
-        detail = f"its {policy.max_attempts} runs ended with their processes, or were cut off"
-        return _bury(layer, replace(parcel, attempt=policy.max_attempts), dead, _End(Ended.RAISED, detail))
+            return finish(parcel)
+        detail = f"its {policy.max_attempts} runs ended with their processes, or it was given back before they began"
+        return bury(layer, replace(parcel, attempt=policy.max_attempts), dead, End(Ended.RAISED, detail))
     found = _received(layer, parcel, redelivered)
     if isinstance(found, Reason):
-        return _bury(layer, parcel, Dead(found), _End(Ended.REJECTED, _DETAILS[found]))
+        return bury(layer, parcel, Dead(found), End(Ended.REJECTED, _DETAILS[found]))
     if isinstance(found, Run):
         run = found
     else:
@@ -170,17 +109,11 @@ def _count_and_run(
     end = _end_of(run, policy)
     match after_run(policy, parcel.attempt, end.ended, end.after):
         case Done():
-            return _finish(parcel)
+            return finish(parcel)
         case Again() as again:
-            return _postpone(layer, parcel, policy, again, end.detail)
+            return postpone(layer, parcel, policy, again, end.detail)
         case Dead() as dead:
-            return _bury(layer, parcel, dead, end)
-
-
-def _finish(parcel: Parcel) -> Finished:
-    if parcel.outbox:
-        leave_outbox(parcel)
-    return Finished()
+            return bury(layer, parcel, dead, end)
 
 
 _DETAILS = {
@@ -211,53 +144,22 @@ def _received(layer: ChannelLayer, parcel: Parcel, redelivered: bool) -> Receive
     return Reason.UNROUTED if match is None else Received(message, *match, reliable=True)
 
 
-def _end_of(run: Run, policy: Reliable) -> _End:
+def _end_of(run: Run, policy: Reliable) -> End:
     """Send what a consumer sent that returned, and say how its run ended."""
     if run.error is None:
         dropped = flush(run.sends)
         # what an idempotent one did is committed: another run would send nothing either
         lost = {} if policy.idempotent else {reason: dropped[reason] for reason in _FAILED if dropped[reason]}
-        return _End(Ended.UNSENT, f"what it sent could not leave: {lost}") if lost else _End(Ended.RETURNED)
+        return End(Ended.UNSENT, f"what it sent could not leave: {lost}") if lost else End(Ended.RETURNED)
     detail = f"{type(run.error).__name__}: {run.error}"
     text = "".join(traceback.format_exception(run.error))
     match run.error:
         case Reject():
-            return _End(Ended.REJECTED, str(run.error), text)
+            return End(Ended.REJECTED, str(run.error), text)
         case Retry():
-            return _End(Ended.RETRIED, str(run.error), text, run.error.after)
+            return End(Ended.RETRIED, str(run.error), text, run.error.after)
         case ConsumeLater():
-            return _End(Ended.RETRIED, "the consumer raised ConsumeLater", text)
+            return End(Ended.RETRIED, "the consumer raised ConsumeLater", text)
         case SoftTimeLimitExceeded():
-            return _End(Ended.TIMED_OUT, "it took longer than its time limit", text)
-    return _End(Ended.RAISED, detail, text)
-
-
-def _postpone(layer: ChannelLayer, parcel: Parcel, policy: Reliable, again: Again, why: str) -> Postponed | Unsettled:
-    seconds = wait_before(policy, again)
-    if parcel.outbox and run_again_from_outbox(parcel, again.attempt, seconds):
-        return Postponed(again.attempt, seconds, why)
-    try:
-        sender_of(layer).send_again(parcel.again(again.attempt), seconds)
-    except BrokerUnavailable as error:
-        return Unsettled(str(error))
-    return Postponed(again.attempt, seconds, why)
-
-
-def _bury(layer: ChannelLayer, parcel: Parcel, dead: Dead, end: _End) -> Buried | Unsettled:
-    death = Death(parcel, dead.reason, end.detail, end.traceback, time.time())
-    try:
-        sender_of(layer).keep_dead(death)
-    except BrokerUnavailable as error:
-        return Unsettled(str(error))
-    logger.error(
-        "a message of %s is dead after %d runs (%s): %s; see manage.py deadletters",
-        parcel.channel,
-        parcel.attempt,
-        dead.reason,
-        end.detail,
-    )
-    try:
-        layer.attempts.forget(parcel.id)
-    except LayerUnavailable as error:  # it ends by itself
-        logger.warning("the count of a dead message's runs stays: %s", error)
-    return Buried(dead.reason)
+            return End(Ended.TIMED_OUT, "it took longer than its time limit", text)
+    return End(Ended.RAISED, detail, text)

@@ -100,6 +100,7 @@ class TestWriting:
         letter = dead_letters().objects.get()
         assert (letter.message_id, letter.reason, letter.detail) == ("id-7", "rejected", "ValueError: no")
         assert (letter.traceback, letter.attempts) == ("Traceback …", 5)
+        assert letter.died_at == datetime.fromtimestamp(1e9, UTC), "not when it could be written"
 
     def test_given_one_that_the_broker_took_for_dead_expect_that_as_the_reason(self) -> None:
         task = death().parcel.task()
