@@ -16,7 +16,7 @@ from channelcelery.layers import channel_layers
 from channelcelery.reliable.once import sweep
 from channelcelery.reliable.relay import databases, relay
 from channelcelery.routing import get_router
-from channelcelery.worker.reliable_run import sender_of
+from channelcelery.worker.reliable_ends import sender_of
 
 __all__ = ["DRAIN_EVERY", "RELAY_EVERY", "TIDY_EVERY", "Errands", "drain_dead", "relay_outbox", "sweep_marks"]
 

@@ -14,7 +14,8 @@ from channelcelery.broker.ledger import DELIVERY_COUNT
 from channelcelery.exceptions import InvalidEnvelope
 from channelcelery.reliable.parcel import TASK, Parcel
 from channelcelery.worker.reliable_counts import reliable_counts
-from channelcelery.worker.reliable_run import Buried, Finished, Postponed, Unsettled, cut_off, run_parcel
+from channelcelery.worker.reliable_ends import Buried, Finished, Postponed, Unsettled
+from channelcelery.worker.reliable_run import cut_off, run_parcel
 
 __all__ = ["ReliableRequest", "reliable", "settle_cut_off"]
 

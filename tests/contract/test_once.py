@@ -28,8 +28,9 @@ from channelcelery.reliable.relay import relay
 from channelcelery.reliable.replay import replay
 from channelcelery.reliable.sending import ReliableSender
 from channelcelery.routing import Router, replace_router, route
+from channelcelery.worker.reliable_ends import Buried, Finished, Postponed
 from channelcelery.worker.reliable_errands import sweep_marks
-from channelcelery.worker.reliable_run import Buried, Finished, Postponed, run_parcel
+from channelcelery.worker.reliable_run import run_parcel
 from tests.contract.databases import SHOP, Shop, at_the_same_time
 from tests.scale import scaled
 
@@ -219,7 +220,7 @@ def test_given_one_from_an_outbox_expect_its_row_to_go_with_the_effect(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If the worker is killed right after the commit / Expect no row that would be published again."""
-    monkeypatch.setattr("channelcelery.worker.reliable_run.leave_outbox", lambda parcel: None)
+    monkeypatch.setattr("channelcelery.worker.reliable_ends.leave_outbox", lambda parcel: None)
     outbox.write(parcel(outbox=SHOP), time.time() + 100)
     assert run_parcel(parcel(outbox=SHOP), False) == Finished()
     assert (shop.effects(), shop.rows().count()) == ([1], 0)

@@ -41,7 +41,8 @@ from channelcelery.reliable.sending import ReliableSender
 from channelcelery.routes import Match, Route
 from channelcelery.routing import Router, replace_router, route
 from channelcelery.worker import reliable_run, renewals
-from channelcelery.worker.reliable_run import Buried, Finished, Postponed, run_parcel
+from channelcelery.worker.reliable_ends import Buried, Finished, Postponed
+from channelcelery.worker.reliable_run import run_parcel
 from channelcelery.worker.renewals import Renewals
 from tests.contract.databases import SHOP, Shop, at_the_same_time, database_at
 
