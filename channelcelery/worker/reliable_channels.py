@@ -17,9 +17,14 @@ from channelcelery.reliable.dead import APP
 from channelcelery.reliable.tables import missing_tables
 from channelcelery.routing import get_router
 
-__all__ = ["check_reliable", "is_chosen", "label_of", "reliable_channels"]
+__all__ = ["AHEAD", "check_reliable", "is_chosen", "label_of", "prefetch_of", "reliable_channels"]
 
 logger = logging.getLogger("django.channels.worker")
+
+#: Messages that a worker takes beside those that it can run: its processes have something to do while it waits for the
+#: next from the broker. With one process that is what Celery takes; it is not as many for each, since these wait behind
+#: long runs while other workers may be idle.
+AHEAD = 3
 
 
 def is_chosen(channel: str, only: Sequence[str], exclude: Sequence[str]) -> bool:
@@ -50,6 +55,21 @@ def label_of(alias: str, channel: str) -> str:
     """Return what Flower and logs call a channel's tasks: its consumer, or the channel if it has several."""
     names = get_router(alias).consumer_names(channel)
     return next(iter(names)) if len(names) == 1 else channel
+
+
+def prefetch_of(pool: Any, channels: Sequence[Key]) -> int:
+    """Return how many messages of each queue a worker may have that are not done.
+
+    What it gives back at its end counts as a run, though it may have waited only: no more than can run at once where a
+    message has one run, nor where the pool runs at its end all that it has.
+
+    Args:
+        pool: the worker's, running.
+        channels: what `reliable_channels` returned.
+    """
+    running = max(1, int(pool.num_processes or 1))
+    only_one = any(get_router(alias).reliable[channel].max_attempts == 1 for alias, channel in channels)
+    return running if only_one or not pool.uses_semaphore else running + AHEAD
 
 
 def check_reliable(app: Any, pool: Any, channels: Sequence[Key]) -> None:

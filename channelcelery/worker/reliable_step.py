@@ -20,7 +20,7 @@ from channelcelery.exceptions import BrokerUnavailable
 from channelcelery.layers import channel_layers
 from channelcelery.reliable.parcel import ALIAS, TASK
 from channelcelery.routing import get_router
-from channelcelery.worker.reliable_channels import label_of, reliable_channels
+from channelcelery.worker.reliable_channels import label_of, prefetch_of, reliable_channels
 from channelcelery.worker.reliable_errands import Errands
 from channelcelery.worker.reliable_task import ReliableRequest
 
@@ -69,8 +69,7 @@ class ReliableStep(StartStopStep):
     def _read(self, consumer: Any) -> None:
         driver = consumer.connection.transport.driver_type
         amqp_channel = consumer.connection.channel()
-        # for each queue: no more than can run at once, since what a dead worker had taken is delivered again
-        amqp_channel.basic_qos(0, max(1, int(consumer.pool.num_processes or 1)), False)
+        amqp_channel.basic_qos(0, prefetch_of(consumer.pool, self._channels), False)
         ReliableRequest.pool = consumer.pool
         handle = consumer.create_task_handler()
         self._consumers = []

@@ -204,17 +204,19 @@ def test_given_settings_for_the_project_s_own_tasks_expect_reliable_channels_to_
     assert sorted(setup.letters("reason", "attempts")) == [("killed", 3), ("raised", 3)]
 
 
-def test_if_workers_are_restarted_expect_each_message_once(setup: ReliableSetup) -> None:
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_if_workers_are_restarted_expect_each_message_once(setup: ReliableSetup, pool: str) -> None:
     """Given a backlog / If workers end by SIGTERM one after another / Expect nothing lost, nothing twice."""
-    setup.send_reliably(*numbers(300))
+    setup.send_reliably(*numbers(150))
     for _ in range(3):
-        with setup.worker("prefork", concurrency=2) as worker:
+        # without those that keep it from taking messages ahead
+        with setup.worker(pool, concurrency=2, arguments=_UNLIMITED) as worker:
             seen = len(setup.lines())
             wait_until(lambda seen=seen: len(setup.lines()) > seen + 40, timeout=30, what="messages to run")  # type: ignore[misc]
             worker.terminate()
             assert worker.wait(30) == 0
-    with setup.worker("prefork", concurrency=2):
-        setup.wait_for("end", 300)
+    with setup.worker(pool, concurrency=2, arguments=_UNLIMITED):
+        setup.wait_for("end", 150)
     assert set(setup.counted("start").values()) == {1}
 
 

@@ -1,6 +1,7 @@
 """What a worker with reliable channels is refused for before it starts."""
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from channelcelery.core.reliable import Reliable
 from channelcelery.layers import channel_layers
 from channelcelery.message import Message
 from channelcelery.routing import Router, replace_router, route
-from channelcelery.worker.reliable_channels import check_reliable, label_of, reliable_channels
+from channelcelery.worker.reliable_channels import AHEAD, check_reliable, label_of, prefetch_of, reliable_channels
 from tests.fakes import FakeLayer
 from tests.unit.worker.test_forward import Recorder
 
@@ -116,3 +117,17 @@ def test_if_config_and_routing_disagree_expect_a_refusal() -> None:
 def test_given_one_consumer_expect_its_name_and_of_several_the_channel_s() -> None:
     assert label_of("default", "orders.paid") == f"{__name__}.charge"
     assert label_of("default", "orders.sent") == "orders.sent"
+
+
+@pytest.mark.parametrize(
+    ("processes", "waits", "attempts", "expected"),
+    [(1, True, 5, 1 + AHEAD), (4, True, 2, 4 + AHEAD), (4, True, 1, 4), (4, False, 5, 4), (0, True, 1, 1)],
+)
+def test_expect_a_few_messages_ahead_but_where_one_that_is_given_back_would_be_dead_or_run_twice(
+    processes: int, waits: bool, attempts: int, expected: int
+) -> None:
+    """Given pools, of which prefork alone hands over what can run / Expect as many of a queue as may be under way."""
+    routes = [*ROUTES, route("orders.lost", charge, reliable=Reliable(max_attempts=attempts))]
+    replace_router("default", Router(routes))
+    pool = SimpleNamespace(num_processes=processes, uses_semaphore=waits)
+    assert prefetch_of(pool, reliable_channels([], [])) == expected
