@@ -97,9 +97,10 @@ def site(setup: WorkerSetup, *worker_arguments: str, concurrency: int = 2, pool:
     port = free_port()
     command = [sys.executable, "-m", "django", "runinterface", "--port", str(port), "--metrics", "0"]
     with (
-        setup.worker(pool, concurrency, ["--metrics", "0", *worker_arguments]) as worker,
+        setup.start(pool, concurrency, ["--metrics", "0", *worker_arguments]) as worker,
         Process(command, env=setup.env(), cwd=ROOT, name="interface") as interface,
     ):
+        worker.wait_for_output(r"running \d+ channels", timeout=30)
         asked = Asked(interface, metrics_port(interface))
         wait_until(lambda: asked.get("/ready")[0] == 200, what="the interface to be ready")
         # its server listens a moment after

@@ -16,7 +16,7 @@ def labelled(samples: Samples, name: str) -> dict[str, float]:
     return {labels[0]: value for (sample, *labels), value in samples.items() if sample == name}
 
 
-@pytest.mark.parametrize("broker_url", ["amqp"], indirect=True)
+@pytest.mark.parametrize("broker_url", ["redis"], indirect=True)
 def test_given_sockets_and_messages_expect_each_counted_once(setup: WorkerSetup) -> None:
     """With prefork: consumers run in other processes than the one that is asked."""
     with site(setup) as running:
@@ -53,7 +53,7 @@ def test_given_sockets_and_messages_expect_each_counted_once(setup: WorkerSetup)
         )
         running.worker.wait_for(run_total=13.0)
         # what waits at the broker, as long as it does
-        setup.send_work(40, 0.1)
+        setup.send_work(40, 0.05)
         depths = wait_until(
             lambda: seen if (seen := labelled(running.worker.samples(), "queue_depth"))["work"] else None,
             what="a depth",

@@ -18,12 +18,12 @@ def test_given_processes_expect_them_at_a_glance_as_text_and_json(setup: WorkerS
         setup.send("raise", [{"number": 1}])
         running.worker.wait_for(run_total=4.0, failed_total=1.0)
         wait_until(lambda: running.interface.samples()["groups",] == 2, what="the groups")
-        with manage(setup, "channelstatus", "--json", "--watch", "0.2") as command:
-            command.wait_for_output(r"\}\n\{.*\}\n", timeout=30)  # it goes on
-            command.signal(signal.SIGINT)
-            assert command.wait(10) == 0
-            status = json.loads(command.output().splitlines()[0])
-        with manage(setup, "channelstatus") as command:
+        watch = manage(setup, "channelstatus", "--json", "--watch", "0.2")
+        with watch, manage(setup, "channelstatus") as command:
+            watch.wait_for_output(r"\}\n\{.*\}\n", timeout=30)  # it goes on
+            watch.signal(signal.SIGINT)
+            assert watch.wait(10) == 0
+            status = json.loads(watch.output().splitlines()[0])
             assert command.wait(30) == 0
             text = command.output()
     [node], [worker] = status["nodes"], status["workers"]
