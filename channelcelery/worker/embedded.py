@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from celery.worker import state
 
-from channelcelery.broker.connection import broker_app
+from channelcelery.broker.connection import broker_app, is_local_broker
 from channelcelery.worker.install import install
 
 __all__ = ["EmbeddedWorker"]
@@ -60,6 +60,9 @@ class EmbeddedWorker:
     def _run(self) -> None:
         try:
             app = install(broker_app())
+            if is_local_broker():
+                # Kombu looks once a second by itself, and the project's own app need not say otherwise
+                app.conf.broker_transport_options = {"polling_interval": 0.01} | app.conf.broker_transport_options
             worker = app.WorkController(
                 pool="threads",
                 concurrency=self._threads,

@@ -57,7 +57,8 @@ class Preflight(bootsteps.Step):
                     "a consumer may run for ever: only the pool prefork ends one that takes longer than "
                     "CONFIG['time_limit'], this one just logs it"
                 )
-            check_reliable(broker_app(), worker.pool_cls, reliable_channels(only_channels, exclude_channels))
+            reliable = reliable_channels(only_channels, exclude_channels)
+            check_reliable(broker_app(), worker.pool_cls, reliable, embedded=channels_embedded)
             if worker.loglevel and worker.loglevel <= logging.DEBUG:
                 # Celery's -l reaches the root logger only, and LOGGING often pins "django"
                 logging.getLogger("django.channels").setLevel(logging.DEBUG)

@@ -70,6 +70,14 @@ def test_if_the_pool_enforces_no_time_limit_expect_a_refusal(pool: str) -> None:
         check(None, pool)
 
 
+def test_if_the_worker_of_runserver_enforces_no_time_limit_expect_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    app: Any = Celery("project", broker="memory://")
+    check_reliable(app, "threads", reliable_channels([], []), embedded=True)
+    (text,) = caplog.messages
+    assert text.startswith("orders.paid has a time limit of 5 s")
+    assert text.endswith("here it has none")
+
+
 def test_if_there_is_no_table_expect_a_refusal_and_an_error_of_the_checks() -> None:
     with override_settings(INSTALLED_APPS=["channelcelery"]):
         with pytest.raises(ImproperlyConfigured, match=r"put 'channelcelery\.reliable' into INSTALLED_APPS"):
