@@ -413,12 +413,12 @@ class Readers:
 
 
 #: A page that says something each 50 ms while it is connected, and keeps what it hears and how often it was connected.
-PAGE = """() => {
+PAGE = """(name) => {
     globalThis.heard = [];
     globalThis.codes = [];
     globalThis.opened = 0;
     globalThis.bridge = new channels.WebSocketBridge();
-    bridge.connect("/group/page/", undefined, { minReconnectionDelay: 50, maxReconnectionDelay: 200 });
+    bridge.connect(`/group/${name}/`, undefined, { minReconnectionDelay: 50, maxReconnectionDelay: 200 });
     bridge.socket.addEventListener("open", () => { opened += 1; });
     bridge.socket.addEventListener("close", (event) => codes.push(event.code));
     bridge.socket.addEventListener("message", (event) => heard.push(Number(event.data)));
@@ -502,11 +502,11 @@ def test_given_an_interface_that_ends_beside_another_expect_pages_to_go_on_there
         _, second = stack.enter_context(interface(setup))
         balancer = stack.enter_context(Balancer([first, second]))
         context = stack.enter_context(browser.new_context())
-        pages = [context.new_page() for _ in range(scaled(3, 20))]
-        for page in pages:
+        pages = [context.new_page() for _ in range(scaled(3, 10))]
+        for number, page in enumerate(pages):
             page.goto(f"http://{LOOPBACK}:{balancer.port}/")  # any page of that origin
             page.add_script_tag(content=script)
-            page.evaluate(PAGE)
+            page.evaluate(PAGE, f"page{number}")
         for page in pages:
             page.wait_for_function("heard.length > 5")
         # closed after those of the pages, which come back meanwhile
@@ -521,7 +521,8 @@ def test_given_an_interface_that_ends_beside_another_expect_pages_to_go_on_there
         # at once: later the other would clear up after it
         assert keys(setup.layer, f"*{node}*") <= {f"cc:tomb:{node}"}
         lines = Counter(line.partition(" order")[0] for line in setup.wait_for_lines(len(pages) + len(others)))
-        assert lines == {"left page 1012": len(pages), "left busy 1012": len(others)}
+        told = {f"left page{number} 1012": 1 for number in range(len(pages))}
+        assert lines == told | {"left busy 1012": len(others)}
 
 
 def peak(process: Process, *, anew: bool = False) -> int:
