@@ -1,4 +1,4 @@
-"""The Kombu channel of the safe transport: how messages are put, taken and given back; see `broker.safe_redis`."""
+"""The Kombu channel of the safe transport: how messages are taken and given back; see `broker.safe_redis`."""
 
 import os
 import secrets
@@ -11,43 +11,30 @@ from time import monotonic
 from typing import Any
 
 from kombu.log import get_logger
-from kombu.transport import redis
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import dumps, loads
 from kombu.utils.objects import cached_property
 from kombu.utils.scheduling import priority_cycle
+from redis import Redis
 from redis.exceptions import NoScriptError
 
 from channelcelery.broker.leases import keep
-from channelcelery.broker.ledger import DELAY, DELIVERY_COUNT, Ledger, script
+from channelcelery.broker.ledger import script
+from channelcelery.broker.safe_puts import PuttingChannel
 from channelcelery.broker.safe_qos import SafeQoS
-from channelcelery.exceptions import ChannelFull
 
-__all__ = ["SafeChannel", "SafeSentinelChannel"]
-
-#: Kombu's own; the stubs know only a part of it
-stock: Any = redis
+__all__ = ["SafeChannel"]
 
 logger = get_logger("django.channels.broker")
 
 #: Messages that one step takes at most.
 _BATCH = 64
-_OPTIONS = ("lease", "sweep_interval", "poll_interval")
 
 
-class SafeChannel(stock.Channel):  # type: ignore[misc]
+class SafeChannel(PuttingChannel):
     """Kombu's channel on Redis, safe."""
 
-    from_transport_options = (*stock.Channel.from_transport_options, *_OPTIONS)
-
     QoS = SafeQoS
-    lease = 15.0
-    sweep_interval = 1.0
-    poll_interval = 0.25
-    # a Redis that hangs must be an error: Kombu's default is to wait for ever
-    socket_timeout = 10.0
-    socket_connect_timeout = 5.0
-    socket_keepalive = True
     # Kombu's own
     _qos: Any = None
     _in_poll: Any = None
@@ -56,7 +43,6 @@ class SafeChannel(stock.Channel):  # type: ignore[misc]
         self._tag_prefix = f"{secrets.token_hex(8)}."
         self._sequence = count()
         self._no_ack: set[str] = set()
-        self._limits: dict[str, int] = {}
         self._look = True
         self._known = False
         self._thread = 0
@@ -71,37 +57,7 @@ class SafeChannel(stock.Channel):  # type: ignore[misc]
         self.broken = False
         super().__init__(*args, **kwargs)
 
-    # names
-
-    def _key(self, name: str) -> str:
-        return f"{self.global_keyprefix}{name}"
-
-    def _bell(self, queue: str) -> str:
-        return self._key(f"{queue}{self.sep}bell")
-
-    def _list(self, queue: str, priority: int) -> str:
-        return self._key(self._q_for_pri(queue, priority))
-
-    def _lists_of(self, message: dict[str, Any], exchange: str, routing_key: str) -> list[tuple[str, str]]:
-        priority = self._get_message_priority(message, reverse=False)
-        queues = [routing_key] if not exchange else self._lookup(exchange, routing_key)
-        return [(self._list(queue, priority), self._bell(queue)) for queue in queues]
-
-    @cached_property
-    def ledger(self) -> Ledger:
-        """The record of what is under way."""
-        return Ledger(
-            self.pool, (self._key(self.unacked_key), self._key(self.unacked_index_key)), self.lease, self._lists_of
-        )
-
-    @cached_property
-    def _plain(self) -> Any:
-        # scripts get full names of keys; Kombu's client for a global prefix would put it before some of them again
-        return stock.redis.Redis(connection_pool=self.pool)
-
-    @cached_property
-    def _push(self) -> Any:
-        return self._plain.register_script(script("push"))
+    # taking
 
     @cached_property
     def _take(self) -> Any:
@@ -121,35 +77,6 @@ class SafeChannel(stock.Channel):  # type: ignore[misc]
             and (self.popping or not self._in_poll)
             and self._active_queues
         )
-
-    # putting
-
-    def _new_queue(self, queue: str, **kwargs: Any) -> None:
-        super()._new_queue(queue, **kwargs)
-        arguments = kwargs.get("arguments") or {}
-        if arguments.get("x-overflow") == "reject-publish" and "x-max-length" in arguments:
-            self._limits[queue] = int(arguments["x-max-length"])
-        else:
-            self._limits.pop(queue, None)
-
-    def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
-        if kwargs.get("_publish_batch") is not None:
-            super()._put(queue, message, **kwargs)
-            return
-        if message.get("headers"):
-            # what a task sends on to its retry is a message of its own
-            message["headers"].pop(DELIVERY_COUNT, None)
-            if delay := message["headers"].pop(DELAY, None):
-                target = self._list(queue, self._get_message_priority(message, reverse=False))
-                self.ledger.wait(int(delay), target, self._bell(queue), dumps(message))
-                return
-        lists = [self._list(queue, step) for step in self.priority_steps]
-        target = self._list(queue, self._get_message_priority(message, reverse=False))
-        limits = [self._limits.get(queue, 0), self._expires.get(queue, 0)]
-        if not self._push(keys=[self._bell(queue), target, *lists], args=[dumps(message), *limits]):
-            raise ChannelFull([queue])
-
-    # taking
 
     def basic_consume(self, queue: str, no_ack: bool, *args: Any, **kwargs: Any) -> Any:
         (self._no_ack.add if no_ack else self._no_ack.discard)(queue)
@@ -230,7 +157,7 @@ class SafeChannel(stock.Channel):  # type: ignore[misc]
     def _answer(self, command: str, **options: Any) -> Any:
         connection = self.client.connection
         try:
-            answer = stock.redis.Redis.parse_response(self.client, connection, command, **options)
+            answer = Redis.parse_response(self.client, connection, command, **options)
         except NoScriptError:
             self._known = False
             self._look = True
@@ -318,9 +245,3 @@ class SafeChannel(stock.Channel):  # type: ignore[misc]
         finally:
             if self._qos is not None:
                 self._qos.end()
-
-
-class SafeSentinelChannel(SafeChannel, stock.SentinelChannel):  # type: ignore[misc]
-    """Kombu's channel on a Redis that Sentinel watches, safe."""
-
-    from_transport_options = (*stock.SentinelChannel.from_transport_options, *_OPTIONS)

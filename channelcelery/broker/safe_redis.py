@@ -20,9 +20,10 @@ from django.core.exceptions import ImproperlyConfigured
 from kombu.transport import redis
 from redis.exceptions import NoPermissionError, ResponseError
 
-from channelcelery.broker.safe_channel import SafeChannel, SafeSentinelChannel
+from channelcelery.broker.safe_channel import SafeChannel
+from channelcelery.broker.safe_puts import OPTIONS
 
-__all__ = ["OLDEST", "SafeSentinelTransport", "SafeTransport", "check_server"]
+__all__ = ["OLDEST", "SafeSentinelChannel", "SafeSentinelTransport", "SafeTransport", "check_server"]
 
 logger = logging.getLogger("django.channels.broker")
 
@@ -102,6 +103,12 @@ class SafeTransport(stock.Transport):  # type: ignore[misc]
         """Let a loop drive it."""
         super().register_with_event_loop(connection, loop)
         self.in_loop = True
+
+
+class SafeSentinelChannel(SafeChannel, stock.SentinelChannel):  # type: ignore[misc]
+    """Kombu's channel on a Redis that Sentinel watches, safe."""
+
+    from_transport_options = (*stock.SentinelChannel.from_transport_options, *OPTIONS)
 
 
 class SafeSentinelTransport(SafeTransport):
