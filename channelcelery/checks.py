@@ -8,6 +8,8 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import get_commands, load_command_class
+from django.db import connections
+from django.db.migrations.recorder import MigrationRecorder
 
 from channelcelery.conf import DEFAULT_CHANNEL_LAYER, LayerConfig, layer_config
 from channelcelery.exceptions import InvalidChannelLayerError
@@ -89,11 +91,15 @@ def check_routing(app_configs: object = None, **kwargs: Any) -> list[CheckMessag
 def check_tables(app_configs: object = None, databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
     """Find tables of reliable channels that are not there (W005), for `manage.py check --database`.
 
-    No error, since `migrate` makes this check before it makes the tables.
+    No error, since `migrate` makes this check before it makes the tables; and nothing in a database without any
+    migration, which `migrate` is about to make its first ones in.
     """
+    if not databases or not apps.is_installed("channelcelery.reliable"):
+        return []
     from channelcelery.reliable.tables import missing_tables
 
-    if not databases or not apps.is_installed("channelcelery.reliable") or not (missing := missing_tables(databases)):
+    begun = [using for using in databases if MigrationRecorder(connections[using]).has_table()]
+    if not (missing := missing_tables(begun)):
         return []
     text = f"There is no table {', '.join(missing)}: reliable channels cannot keep what they must."
     return [Warning(text, hint="Run manage.py migrate channelcelery_reliable.", id="channelcelery.W005")]

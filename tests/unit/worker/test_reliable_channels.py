@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from celery import Celery
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
+from django.db.migrations.recorder import MigrationRecorder
 from django.test import override_settings
 
 from channelcelery.broker.safe_app import make_safe
@@ -94,7 +96,9 @@ def test_if_a_table_is_not_migrated_expect_a_refusal_and_a_warning_of_the_checks
     with connection.cursor() as cursor:
         cursor.execute(f"ALTER TABLE {table} RENAME TO away")
     assert [(found.id, found.level) for found in check_tables(databases=["default"])] == [("channelcelery.W005", 30)]
-    assert check_tables(databases=None) == check_tables(databases=["other"]) == []
+    assert check_tables(databases=None) == []
+    with patch.object(MigrationRecorder, "has_table", return_value=False):  # as before the first `migrate`
+        assert check_tables(databases=["default"]) == []
     with pytest.raises(ImproperlyConfigured, match=rf"there is no table {table} in default: run manage\.py migrate"):
         check()
 
