@@ -359,7 +359,7 @@ class TestRelay:
         assert shop.rows().count() == 0
 
     def test_given_several_relays_expect_each_row_published_once(
-        self, shop: Shop, monkeypatch: pytest.MonkeyPatch
+        self, shop: Shop, request: pytest.FixtureRequest
     ) -> None:
         monkeypatch.setattr(relaying, "_BATCH", 10)
         with transaction.atomic(using=SHOP):
@@ -423,11 +423,12 @@ class TestRunning:
         assert "no such thing" in DeadLetter.objects.using(SHOP).get().traceback
 
     def test_if_it_dies_with_a_text_that_no_database_takes_expect_a_dead_letter_all_the_same(
-        self, shop: Shop, monkeypatch: pytest.MonkeyPatch
+        self, shop: Shop, request: pytest.FixtureRequest
     ) -> None:
         """PostgreSQL refuses NUL, nothing encodes half a character: neither may hide a death, nor hold up others."""
         # a log with half a character in it does not get from a process of pytest-xdist to the other
-        monkeypatch.setattr(logging.root.manager, "disable", logging.CRITICAL)
+        request.addfinalizer(partial(logging.disable, logging.NOTSET))
+        logging.disable(logging.CRITICAL)
 
         def consume_text(message: Message) -> None:
             raise Reject(message["text"] + "\ud800")
@@ -497,7 +498,7 @@ class TestRunning:
         assert row.due_at.timestamp() <= time.time()
 
     def test_if_the_database_is_away_when_a_run_failed_expect_the_broker_to_keep_the_message(
-        self, shop: Shop, monkeypatch: pytest.MonkeyPatch
+        self, shop: Shop, request: pytest.FixtureRequest
     ) -> None:
         def refuse(*arguments: object) -> Any:
             raise DatabaseError("away")
@@ -510,7 +511,7 @@ class TestRunning:
         assert [(parcel.attempt, parcel.outbox) for parcel in waiting()] == [(2, SHOP)]
 
     def test_if_a_run_takes_long_expect_nobody_to_take_it_for_lost(
-        self, shop: Shop, monkeypatch: pytest.MonkeyPatch
+        self, shop: Shop, request: pytest.FixtureRequest
     ) -> None:
         monkeypatch.setattr(renewals, "LOOK_EVERY", 0.02)
         monkeypatch.setattr(reliable_run, "renewing", Renewals().during)
