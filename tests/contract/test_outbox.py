@@ -359,7 +359,7 @@ class TestRelay:
         assert shop.rows().count() == 0
 
     def test_given_several_relays_expect_each_row_published_once(
-        self, shop: Shop, request: pytest.FixtureRequest
+        self, shop: Shop, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(relaying, "_BATCH", 10)
         with transaction.atomic(using=SHOP):
@@ -498,7 +498,7 @@ class TestRunning:
         assert row.due_at.timestamp() <= time.time()
 
     def test_if_the_database_is_away_when_a_run_failed_expect_the_broker_to_keep_the_message(
-        self, shop: Shop, request: pytest.FixtureRequest
+        self, shop: Shop, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def refuse(*arguments: object) -> Any:
             raise DatabaseError("away")
@@ -511,7 +511,7 @@ class TestRunning:
         assert [(parcel.attempt, parcel.outbox) for parcel in waiting()] == [(2, SHOP)]
 
     def test_if_a_run_takes_long_expect_nobody_to_take_it_for_lost(
-        self, shop: Shop, request: pytest.FixtureRequest
+        self, shop: Shop, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(renewals, "LOOK_EVERY", 0.02)
         monkeypatch.setattr(reliable_run, "renewing", Renewals().during)
