@@ -15,7 +15,7 @@ PYTHON ?= python3
 VENV ?= .venv
 PORT ?= 8000
 # Processes that run tests beside each other: most of these wait for servers.
-TEST_PROCESSES ?= 2
+TEST_PROCESSES ?= 4
 # More arguments for pytest: make test PYTEST_ARGS="tests/unit -k names"
 PYTEST_ARGS ?=
 # Arguments for tox: make test-all TOX_ARGS="-e py313-django6"

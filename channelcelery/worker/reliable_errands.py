@@ -18,7 +18,16 @@ from channelcelery.reliable.relay import databases, relay
 from channelcelery.routing import get_router
 from channelcelery.worker.reliable_ends import sender_of
 
-__all__ = ["DRAIN_EVERY", "RELAY_EVERY", "TIDY_EVERY", "Errands", "drain_dead", "relay_outbox", "sweep_marks"]
+__all__ = [
+    "DRAIN_EVERY",
+    "RELAY_EVERY",
+    "TIDY_EVERY",
+    "Errands",
+    "drain_dead",
+    "has_outboxes",
+    "relay_outbox",
+    "sweep_marks",
+]
 
 logger = logging.getLogger("django.channels.worker")
 

@@ -172,9 +172,15 @@ def test_bodies_arrive_whole(site: Site, path: str, size: int) -> None:
 
 def test_uploads(site: Site) -> None:
     """Item 101."""
-    part = b'--B\r\nContent-Disposition: form-data; name="%s"%s\r\n\r\n%s\r\n'
-    body = part % (b"title", b"", "fl\xf6te".encode()) + part % (b"score", b'; filename="s.bin"', BODY) + b"--B--\r\n"
-    answer = json.loads(site.ask("/upload/", "POST", body, Content_Type="multipart/form-data; boundary=B").body)
+    # so long that it is not in the random file, too
+    edge = "B" * 32
+    part = f"--{edge}\r\n".encode() + b'Content-Disposition: form-data; name="%s"%s\r\n\r\n%s\r\n'
+    body = (
+        part % (b"title", b"", "fl\xf6te".encode())
+        + part % (b"score", b'; filename="s.bin"', BODY)
+        + f"--{edge}--\r\n".encode()
+    )
+    answer = json.loads(site.ask("/upload/", "POST", body, Content_Type=f"multipart/form-data; boundary={edge}").body)
     assert answer == {"data": {"title": "fl\xf6te"}, "files": {"score": [len(BODY), HASH]}}
 
 

@@ -110,11 +110,20 @@ def test_if_a_consumer_asks_for_a_later_run_expect_it_then_and_not_before(setup:
         wait_until(lambda: worker.output().count("retry: ") == 3, what="the copies for the next runs")
         os.killpg(worker.pid, signal.SIGKILL)
     with setup.worker("prefork"):
-        wait_until(lambda: setup.counted("waits").total() == 6, timeout=30, what="the second runs")
+        times = wait_until(lambda: second_runs(setup), timeout=30, what="the second runs")
+    assert min(second - first for first, second in times) >= 1.2
+
+
+def second_runs(setup: ReliableSetup) -> list[list[float]] | None:
+    """Return the times of the two runs of each message, once they are there.
+
+    What the broker had not heard to be acknowledged when the worker was killed it delivers again, which is no matter.
+    """
     times: dict[str, list[float]] = {}
-    for line in setup.lines():
-        times.setdefault(line.split()[1], []).append(float(line.split()[3]))
-    assert min(second - first for first, second in times.values()) >= 1.2
+    for _, number, _, when, redelivered in map(str.split, setup.lines()):
+        if redelivered == "False":
+            times.setdefault(number, []).append(float(when))
+    return list(times.values()) if sum(map(len, times.values())) == 6 else None
 
 
 def test_if_a_message_comes_without_guarantees_expect_it_forwarded_with_a_warning(setup: ReliableSetup) -> None:

@@ -42,7 +42,7 @@ def fail(message: Message) -> None:
 @consumer("slow-retry", reliable=SOON)
 def retry_later(message: Message) -> None:
     """Ask for another run after 1.2 s, once."""
-    write_down(f"waits {message['number']} {message.attempt} {time.time()}")
+    write_down(f"waits {message['number']} {message.attempt} {time.time()} {message.redelivered}")
     if message.attempt == 1:
         raise Retry(after=1.2)
 
