@@ -6,13 +6,24 @@ from typing import Any
 
 import pytest
 
-from channelcelery.core.ordering import LAST, LAST_CHANNEL, MAX_PARKED, Arrival, Entered, Left, Parked, Verdict
+from channelcelery.core.ordering import (
+    CLOSED_EXPIRY,
+    LAST,
+    LAST_CHANNEL,
+    MAX_PARKED,
+    Arrival,
+    Entered,
+    Left,
+    Parked,
+    Verdict,
+)
 from channelcelery.exceptions import LayerUnavailable
+from channelcelery.layers import redis_order
 from channelcelery.layers.memory_order import MemoryOrderStore
 from channelcelery.layers.order import OrderStore
 from channelcelery.layers.redis_order import RedisOrderStore
 from tests.contract.order_backends import STALL, Memory, OnRedis, Twin, address
-from tests.contract.reply_backends import config_of
+from tests.contract.reply_backends import PREFIX, config_of
 from tests.processes import wait_until
 
 RECEIVE = "websocket.receive"
@@ -337,6 +348,37 @@ class TestHowLong:
         # of Redis' clock, which counts in whole milliseconds
         assert time.monotonic() - begun >= 0.208
         store.close()
+
+
+class TestKeys:
+    """Given a connection of which nobody hears any more, expect nothing of it to stay in Redis (defect 15)."""
+
+    KEYS = (f"{PREFIX}order:t", f"{PREFIX}parked:t")
+
+    def test_expect_what_waits_to_end_with_the_rest(self, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(redis_order, "EXPIRY", 0.3)
+        on_redis = OnRedis(redis_url)
+        Line(on_redis).enter(message(0), message(2), message(3))
+        wait_until(lambda: not on_redis.client.exists(*self.KEYS), what="the keys to expire")
+        on_redis.end()
+
+    def test_if_the_connection_was_closed_expect_what_comes_then_to_be_kept_for_no_longer(self, redis_url: str) -> None:
+        on_redis = OnRedis(redis_url)
+        line = Line(on_redis)
+        line.enter(message(0))
+        on_redis.close(line.token)
+        line.enter(message(2))
+        assert [0 < on_redis.client.pttl(key) <= CLOSED_EXPIRY * 1000 for key in self.KEYS] == [True, True]
+        on_redis.end()
+
+    def test_if_the_sweep_finds_no_more_of_it_expect_no_mark_left(self, redis_url: str) -> None:
+        on_redis = OnRedis(redis_url)
+        Line(on_redis).enter(message(2))
+        on_redis.client.delete(self.KEYS[0])
+        on_redis.wait("t")
+        assert on_redis.store.sweep(10).handed == ()
+        assert on_redis.client.keys(f"{PREFIX}*") == []
+        on_redis.end()
 
 
 def test_if_redis_is_not_there_then_the_error_says_so() -> None:
