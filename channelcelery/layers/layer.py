@@ -5,15 +5,13 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from itertools import groupby
-from operator import itemgetter
 from uuid import uuid4
 
 from channelcelery.broker.connection import broker_identity
 from channelcelery.conf import LayerConfig
 from channelcelery.core.delays import check_delay
-from channelcelery.core.envelope import decode_content, encode_content, encode_item
+from channelcelery.core.envelope import encode_content, encode_item
 from channelcelery.core.names import (
     body_address,
     check_channel_name,
@@ -39,10 +37,6 @@ logger = logging.getLogger("django.channels.layer")
 
 #: Replies with one of these keys pass a full inbox: what begins or ends a connection, or lets it go on.
 _CONTROLS = frozenset({"accept", "close", "closed", "send_body"})
-#: Delayed messages that are sent in one go.
-_DUE_AT_ONCE = 500
-#: Milliseconds after which a delayed message whose channel was full is tried again.
-_AGAIN = 1_000
 
 
 class ChannelLayer(ClassicApi):
@@ -92,7 +86,8 @@ class ChannelLayer(ClassicApi):
         #: makes the half below when it is first used, since interface processes never use it
         self.make_reliable: Callable[[LayerConfig], ReliablePublisher] | None = None
         self._reliable: ReliablePublisher | None = None
-        self._owed: dict[str, list[bytes]] = {}
+        #: encoded disconnects of dead interface processes' connections that the broker has not got yet, by channel
+        self.owed: dict[str, list[bytes]] = {}
 
     def __str__(self) -> str:
         return f"{self.alias} ({type(self).__module__}.{type(self).__name__})"
@@ -141,7 +136,7 @@ class ChannelLayer(ClassicApi):
         if self.is_reliable(channel):
             return ReliableSend(channel, uuid4().hex, packed, outbox=self.has_outbox(channel))
         if not is_reply_channel(channel):
-            return ChannelSend(channel, encode_item(packed, self._deadline(), sent(channel)))
+            return ChannelSend(channel, encode_item(packed, self.deadline(), sent(channel)))
         if is_body_channel(channel):
             return BodySend(channel, packed)
         address = reply_address(channel)
@@ -173,7 +168,8 @@ class ChannelLayer(ClassicApi):
             return ReliableSend(channel, uuid4().hex, packed, milliseconds, outbox=self.has_outbox(channel))
         return DelayedSend(channel, encode_content(content, self.config.message_size), milliseconds)
 
-    def _deadline(self) -> int:
+    def deadline(self) -> int:
+        """Return until when a message that is sent now may wait, in milliseconds since 1970."""
         return int((time.time() + self.config.expiry) * 1000)
 
     # sending
@@ -234,7 +230,7 @@ class ChannelLayer(ClassicApi):
         self.dropped.update(delivered.dropped)
         for channel, content in delivered.forward:
             # a group's member at capacity is skipped silently, and counted (item 31)
-            if self._publish(channel, [encode_item(content, self._deadline())]):
+            if self._publish(channel, [encode_item(content, self.deadline())]):
                 self.dropped["channel_full"] += 1
         return delivered.full
 
@@ -261,71 +257,6 @@ class ChannelLayer(ClassicApi):
             self.replies.check_fingerprint(broker_identity())
         except LayerUnavailable as error:
             logger.warning("not checked whether other processes use the same broker: %s", error)
-
-    def reap(self) -> int:
-        """Clear up after interface processes that died, and send the disconnects that these no longer can.
-
-        Returns:
-            How many connections had been theirs.
-
-        Raises:
-            LayerUnavailable: Redis did not answer.
-            BrokerUnavailable: the broker did not take a disconnect.
-        """
-        orphans = self.replies.reap()
-        # kept until the broker has them, since Redis has forgotten them; capacity does not count for what ended
-        for orphan in orphans:
-            content = encode_content(orphan.disconnect(), self.config.message_size)
-            self._owed.setdefault(orphan.channel, []).append(encode_item(content, self._deadline()))
-        while self._owed:
-            channel, items = next(iter(self._owed.items()))
-            self.publisher.put_back(channel, items)
-            del self._owed[channel]
-        return len(orphans)
-
-    def send_due(self) -> int:
-        """Send the delayed messages that are due; workers do so all the time (items 206, 207).
-
-        Returns:
-            How many were due.
-
-        Raises:
-            LayerUnavailable: Redis did not answer; what was not sent waits again.
-            BrokerUnavailable: the broker did not take a message; what was not sent waits again.
-        """
-        due = sorted(self.delays.take_due(_DUE_AT_ONCE), key=itemgetter(0))
-        again: list[DelayedSend] = []
-        failure: BrokerUnavailable | LayerUnavailable | None = None
-        for channel, group in groupby(due, key=itemgetter(0)):
-            contents = [content for _, content in group]
-            try:
-                full = self.flush_sends([self._prepare_due(channel, content) for content in contents])
-            except (BrokerUnavailable, LayerUnavailable) as error:
-                failure = error
-            else:
-                if channel not in full:
-                    continue
-            # as in 1.x: a second later there may be room (item 207)
-            again += [DelayedSend(channel, content, _AGAIN) for content in contents]
-        self._wait_again(again)
-        if failure is not None:
-            raise failure
-        return len(due)
-
-    def _prepare_due(self, channel: str, content: bytes) -> Send:
-        send = self.prepare(channel, decode_content(content))
-        # it was sent when its channel had no outbox, and a worker's main process keeps away from the database
-        return replace(send, outbox=False) if isinstance(send, ReliableSend) else send
-
-    def _wait_again(self, sends: Sequence[DelayedSend]) -> None:
-        try:
-            if not sends or self.delays.add(sends):
-                return
-            reason = "too many wait already"
-        except LayerUnavailable as error:
-            reason = str(error)
-        self.dropped["delayed_lost"] += len(sends)
-        logger.error("%d delayed messages are lost: %s", len(sends), reason)
 
     def take_dropped(self) -> Counter[str]:
         """Return and forget the counts of what was dropped silently, by reason."""

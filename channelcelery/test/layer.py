@@ -16,6 +16,7 @@ from channelcelery.layers import channel_layers
 from channelcelery.layers.memory import InMemoryChannelLayer, MemoryReplyStore
 from channelcelery.layers.memory_pieces import MemoryWorkerPieces
 from channelcelery.layers.pieces import MAX_PIECES
+from channelcelery.layers.upkeep import send_due
 from channelcelery.message import Message
 from channelcelery.routes import Match
 from channelcelery.routing import Router, get_router, make_router, replaced_router
@@ -137,7 +138,7 @@ class ReadableLayer(InMemoryChannelLayer):
 
     def next_item(self, channel: str) -> Item | None:
         """Return the next message of a normal channel, delayed ones that are due included; expired ones are dropped."""
-        self.send_due()
+        send_due(self)
         while (packed := self.queues.take(channel)) is not None:
             item = decode_item(packed)
             if item.deadline >= time.time() * 1000:
@@ -146,7 +147,7 @@ class ReadableLayer(InMemoryChannelLayer):
 
     def next_reply(self, channel: str) -> dict[str, Any] | None:
         """Return the next message of a reply channel that a `Client` has."""
-        self.send_due()
+        send_due(self)
         for fields in self.replies.take(NODE, _nobody_waits):
             self._sort_in(decode_entry(fields))
         address = reply_address(channel)

@@ -10,6 +10,7 @@ from channelcelery.core.ordering import SWEEP
 from channelcelery.exceptions import BrokerUnavailable, LayerUnavailable
 from channelcelery.layers import channel_layers
 from channelcelery.layers.layer import ChannelLayer
+from channelcelery.layers.upkeep import reap, send_due
 from channelcelery.worker.handing import Take, sweep_orders
 
 __all__ = ["Chores"]
@@ -59,12 +60,12 @@ class Chores:
         sweep_at, reap_at = time.monotonic(), time.monotonic() + REAP_EVERY
         sweep_every = SWEEP * min((channel_layers.config(alias).order_stall for alias in self._aliases), default=10.0)
         while not stopped.wait(SEND_DUE_EVERY):
-            well = self._for_each(ChannelLayer.send_due)
+            well = self._for_each(send_due)
             if well and time.monotonic() >= sweep_at:
                 well = self._for_each(self._sweep_orders)
                 sweep_at = time.monotonic() + sweep_every
             if well and time.monotonic() >= reap_at:
-                well = self._for_each(ChannelLayer.reap)
+                well = self._for_each(reap)
                 reap_at = time.monotonic() + REAP_EVERY
             if not well:
                 stopped.wait(_REST)

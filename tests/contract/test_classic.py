@@ -15,6 +15,7 @@ from channelcelery.exceptions import ChannelFull, InvalidChannelLayerError, Inva
 from channelcelery.layers import routers
 from channelcelery.layers.layer import ChannelLayer
 from channelcelery.layers.memory import InMemoryChannelLayer
+from channelcelery.layers.upkeep import send_due
 from tests.contract.brokers import Broker
 from tests.processes import wait_until
 
@@ -169,7 +170,7 @@ def test_flush_leaves_no_message_and_no_group(make: Make) -> None:
     wait_until(lambda: other.publisher.depth("known") and other.publisher.depth("own"), what="both messages")
     layer.flush()
     time.sleep(0.002)
-    layer.send_due()
+    send_due(layer)
     assert receive_all(other, "known", "own") == []
     assert layer.group_channels("g") == []
 

@@ -29,6 +29,7 @@ from channelcelery.core.reliable import Reason, Reliable
 from channelcelery.core.sends import DelayedSend
 from channelcelery.exceptions import BrokerUnavailable, ChannelFull, Reject, Retry
 from channelcelery.layers import channel_layers
+from channelcelery.layers.upkeep import send_due
 from channelcelery.message import Message
 from channelcelery.reliable import outbox, sending
 from channelcelery.reliable import relay as relaying
@@ -180,7 +181,7 @@ class TestSending:
         layer = channel_layers["default"]
         layer.delays.add([DelayedSend("orders", b"\x80", 1)])
         time.sleep(0.01)
-        assert layer.send_due() == 1
+        assert send_due(layer) == 1
         assert shop.rows().count() == 0
         assert len(waiting()) == 1
 

@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from channelcelery.exceptions import BrokerUnavailable, LayerUnavailable
 from channelcelery.layers import DEFAULT_CHANNEL_LAYER, channel_layers
+from channelcelery.layers.upkeep import send_due
 from channelcelery.management.options import seconds, shared_layer
 
 __all__ = ["Command"]
@@ -34,7 +35,7 @@ class Command(BaseCommand):
 
     def _send(self, layer: Any) -> None:
         try:
-            layer.send_due()
+            send_due(layer)
         except (BrokerUnavailable, LayerUnavailable) as error:
             self.stderr.write(f"delayed messages wait: {error}")
             time.sleep(1)

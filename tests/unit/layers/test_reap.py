@@ -5,6 +5,7 @@ import pytest
 from channelcelery.core.names import ReplyAddress
 from channelcelery.exceptions import BrokerUnavailable
 from channelcelery.layers.base import Orphan
+from channelcelery.layers.upkeep import reap
 from tests.fakes import FakeLayer
 
 SOCKET, REQUEST = ReplyAddress("n", "t"), ReplyAddress("n", "http.u")
@@ -16,7 +17,7 @@ def test_sockets_and_requests_end_by_their_own_channels(monkeypatch: pytest.Monk
     monkeypatch.setattr(
         layer.replies, "reap", lambda: [Orphan(SOCKET, "/a"), Orphan(REQUEST, "/b"), Orphan(SOCKET, "/c")]
     )
-    assert layer.reap() == 3
+    assert reap(layer) == 3
     ended = {"reply_channel": "websocket.send!n.t", "code": 1006}
     assert layer.publisher.queues == {
         "websocket.disconnect": [{**ended, "path": "/a"}, {**ended, "path": "/c"}],
@@ -38,9 +39,9 @@ def test_what_the_broker_did_not_take_is_said_later(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(layer.publisher, "put_back", fail)
     with pytest.raises(BrokerUnavailable):
-        layer.reap()
+        reap(layer)
     monkeypatch.setattr(layer.publisher, "put_back", put_back)
-    assert layer.reap() == 0
+    assert reap(layer) == 0
     assert {channel: len(sent) for channel, sent in layer.publisher.queues.items()} == {
         "websocket.disconnect": 1,
         "http.disconnect": 1,

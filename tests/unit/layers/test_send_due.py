@@ -10,6 +10,7 @@ from channelcelery.channel import Channel
 from channelcelery.core.envelope import encode_content
 from channelcelery.core.sends import DelayedSend
 from channelcelery.exceptions import BrokerUnavailable, LayerUnavailable
+from channelcelery.layers.upkeep import send_due
 from tests.fakes import FakeLayer
 
 CONTENT = encode_content({"n": 1}, 100)
@@ -34,7 +35,7 @@ def again(layer: FakeLayer, monkeypatch: pytest.MonkeyPatch) -> list[DelayedSend
 
 
 def test_given_messages_that_are_due_expect_each_in_its_channel_once(layer: FakeLayer) -> None:
-    assert [layer.send_due(), layer.send_due()] == [2, 0]
+    assert [send_due(layer), send_due(layer)] == [2, 0]
     assert layer.publisher.queues == {"a": [{"n": 1}], "b": [{"n": 1}]}
 
 
@@ -43,7 +44,7 @@ def test_if_a_channel_is_full_expect_its_messages_again_a_second_later(
 ) -> None:
     """Item 207; and the others now."""
     layer.publisher.full.add("a")
-    assert layer.send_due() == 2
+    assert send_due(layer) == 2
     assert layer.publisher.queues == {"b": [{"n": 1}]}
     assert again == [DelayedSend("a", CONTENT, 1_000)]
     assert layer.dropped == {}
@@ -61,7 +62,7 @@ def test_if_the_broker_is_away_expect_what_it_did_not_take_again_and_the_error(
 
     monkeypatch.setattr(layer.publisher, "publish", take_b)
     with pytest.raises(BrokerUnavailable):
-        layer.send_due()
+        send_due(layer)
     assert layer.publisher.queues == {"b": [{"n": 1}]}
     assert again == [DelayedSend("a", CONTENT, 1_000)]
 
@@ -77,7 +78,7 @@ def test_if_there_is_no_room_to_wait_any_more_expect_them_counted_and_logged(
 
     monkeypatch.setattr(layer.delays, "add", add)
     layer.publisher.full.add("a")
-    assert layer.send_due() == 2
+    assert send_due(layer) == 2
     assert layer.dropped == {"delayed_lost": 1}
     assert "1 delayed messages are lost: " in caplog.text
 
@@ -94,7 +95,7 @@ def test_if_the_process_ends_in_the_middle_expect_none_sent_twice(
 
     monkeypatch.setattr(layer.publisher, "publish", publish_and_die)
     with pytest.raises(SystemExit):
-        layer.send_due()
+        send_due(layer)
     monkeypatch.setattr(layer.publisher, "publish", publish)
-    assert layer.send_due() == 0
+    assert send_due(layer) == 0
     assert layer.publisher.queues == {"a": [{"n": 1}]}

@@ -7,6 +7,7 @@ import pytest
 
 from channelcelery.exceptions import LayerUnavailable
 from channelcelery.layers.layer import ChannelLayer
+from channelcelery.worker import chores
 from channelcelery.worker.chores import Chores
 
 
@@ -26,7 +27,7 @@ class Looks(threading.Event):
 
 def look(monkeypatch: pytest.MonkeyPatch, count: int, send_due: Any) -> list[float]:
     """Let a worker look so many times, and return the seconds between its looks."""
-    monkeypatch.setattr(ChannelLayer, "send_due", send_due)
+    monkeypatch.setattr(chores, "send_due", send_due)
     looks = Looks(count)
     Chores(["default"], lambda alias: lambda channel, item: False)._run(looks)
     return looks.waits

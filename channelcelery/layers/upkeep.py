@@ -1,0 +1,96 @@
+"""What workers do for a layer again and again: send what is due, and end what died without a word."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import groupby
+from operator import itemgetter
+
+from channelcelery.core.envelope import decode_content, encode_content, encode_item
+from channelcelery.core.sends import DelayedSend, ReliableSend, Send
+from channelcelery.exceptions import BrokerUnavailable, LayerUnavailable
+from channelcelery.layers.layer import ChannelLayer
+
+__all__ = ["reap", "send_due"]
+
+logger = logging.getLogger("django.channels.layer")
+
+#: Delayed messages that are sent in one go.
+_DUE_AT_ONCE = 500
+#: Milliseconds after which a delayed message whose channel was full is tried again.
+_AGAIN = 1_000
+
+
+def reap(layer: ChannelLayer) -> int:
+    """Clear up after interface processes that died, and send the disconnects that these no longer can.
+
+    Args:
+        layer: whose interface processes.
+
+    Returns:
+        How many connections had been theirs.
+
+    Raises:
+        LayerUnavailable: Redis did not answer.
+        BrokerUnavailable: the broker did not take a disconnect; it is sent by the next call.
+    """
+    orphans = layer.replies.reap()
+    # kept until the broker has them, since Redis has forgotten them; capacity does not count for what ended
+    for orphan in orphans:
+        content = encode_content(orphan.disconnect(), layer.config.message_size)
+        layer.owed.setdefault(orphan.channel, []).append(encode_item(content, layer.deadline()))
+    while layer.owed:
+        channel, items = next(iter(layer.owed.items()))
+        layer.publisher.put_back(channel, items)
+        del layer.owed[channel]
+    return len(orphans)
+
+
+def send_due(layer: ChannelLayer) -> int:
+    """Send the delayed messages that are due; workers do so all the time (items 206, 207).
+
+    Args:
+        layer: where they wait.
+
+    Returns:
+        How many were due.
+
+    Raises:
+        LayerUnavailable: Redis did not answer; what was not sent waits again.
+        BrokerUnavailable: the broker did not take a message; what was not sent waits again.
+    """
+    due = sorted(layer.delays.take_due(_DUE_AT_ONCE), key=itemgetter(0))
+    again: list[DelayedSend] = []
+    failure: BrokerUnavailable | LayerUnavailable | None = None
+    for channel, group in groupby(due, key=itemgetter(0)):
+        contents = [content for _, content in group]
+        try:
+            full = layer.flush_sends([_prepare(layer, channel, content) for content in contents])
+        except (BrokerUnavailable, LayerUnavailable) as error:
+            failure = error
+        else:
+            if channel not in full:
+                continue
+        # as in 1.x: a second later there may be room (item 207)
+        again += [DelayedSend(channel, content, _AGAIN) for content in contents]
+    _wait_again(layer, again)
+    if failure is not None:
+        raise failure
+    return len(due)
+
+
+def _prepare(layer: ChannelLayer, channel: str, content: bytes) -> Send:
+    send = layer.prepare(channel, decode_content(content))
+    # it was sent when its channel had no outbox, and a worker's main process keeps away from the database
+    return replace(send, outbox=False) if isinstance(send, ReliableSend) else send
+
+
+def _wait_again(layer: ChannelLayer, sends: Sequence[DelayedSend]) -> None:
+    try:
+        if not sends or layer.delays.add(sends):
+            return
+        reason = "too many wait already"
+    except LayerUnavailable as error:
+        reason = str(error)
+    layer.dropped["delayed_lost"] += len(sends)
+    logger.error("%d delayed messages are lost: %s", len(sends), reason)
