@@ -78,9 +78,6 @@ class Chores:
         for alias in self._aliases:
             try:
                 chore(channel_layers[alias])
-            except (LayerUnavailable, BrokerUnavailable) as error:
-                well = False
-                self._tell(chore.__name__, error)
             except Exception as error:  # the thread must outlive whatever a client library raises
                 well = False
                 self._tell(chore.__name__, error)
@@ -88,4 +85,6 @@ class Chores:
 
     def _tell(self, chore: str, error: Exception) -> None:
         if (silent := self._bursts.hit(chore, time.monotonic())) is not None:
-            logger.warning("%s has to wait (%d times before, unlogged): %s", chore, silent, error)
+            known = isinstance(error, LayerUnavailable | BrokerUnavailable)
+            text = "%s has to wait (%d times before, unlogged): %s"
+            logger.warning(text, chore, silent, error, exc_info=None if known else error)
