@@ -3,6 +3,7 @@
 import logging
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,7 @@ from celery.signals import worker_shutdown
 from celery.worker import state
 from celery.worker.state import maybe_shutdown
 
+from channelcelery.broker.patience import answered_within
 from channelcelery.core.backlog import Delivery, Job, Key
 from channelcelery.core.outcome import Outcome
 from channelcelery.core.stall import Look
@@ -122,12 +124,14 @@ class ChannelsStep(Worker, StartStopStep):
         hub.call_soon(self._begin, consumer)
 
     def _begin(self, consumer: Any) -> None:
-        amqp_channel = consumer.connection.channel()
+        with self._patience(consumer):
+            amqp_channel = consumer.connection.channel()
         has_room = self._has_room if consumer.hub else self._has_room_unless_stopped
         self._source = make_source(amqp_channel, self.handover.received, self._count_dropped, has_room, self._seen)
         self._tell_ready()
         self.handover.open()
-        self._source.consume(self._queues)
+        with self._patience(consumer):
+            self._source.consume(self._queues)
         if consumer.hub:
             self._source.watch(consumer.connection, consumer.hub)
         self._chores.start()
@@ -136,6 +140,10 @@ class ChannelsStep(Worker, StartStopStep):
         logger.info(
             "running %d channels: %s", len(self._queues), ", ".join(sorted(c for _, c in self._queues.values()))
         )
+
+    def _patience(self, consumer: Any) -> AbstractContextManager[None]:
+        limit = max((channel_layers.config(alias).publish_timeout for alias, _ in self._queues.values()), default=5.0)
+        return answered_within(limit, consumer.connection, "the queues of its channels")
 
     def _tell_ready(self) -> None:
         """Send the signals of item 85, once however often the connection is lost."""

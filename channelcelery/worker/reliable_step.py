@@ -6,6 +6,7 @@ project keep their prefetch, and autoscaling goes on, which Celery gives up wher
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -15,6 +16,7 @@ from celery.worker import state
 from kombu import Consumer
 from kombu.common import ignore_errors
 
+from channelcelery.broker.patience import answered_within
 from channelcelery.broker.reliable_queues import dead_queue, declare, reliable_queue
 from channelcelery.exceptions import BrokerUnavailable
 from channelcelery.layers import channel_layers
@@ -68,8 +70,9 @@ class ReliableStep(StartStopStep):
 
     def _read(self, consumer: Any) -> None:
         driver = consumer.connection.transport.driver_type
-        amqp_channel = consumer.connection.channel()
-        amqp_channel.basic_qos(0, prefetch_of(consumer.pool, self._channels), False)
+        with self._patience(consumer, "a channel"):
+            amqp_channel = consumer.connection.channel()
+            amqp_channel.basic_qos(0, prefetch_of(consumer.pool, self._channels), False)
         ReliableRequest.pool = consumer.pool
         handle = consumer.create_task_handler()
         self._consumers = []
@@ -77,16 +80,22 @@ class ReliableStep(StartStopStep):
             prefix = channel_layers.config(alias).prefix
             queue = reliable_queue(prefix, channel, driver)
             for each in (dead_queue(prefix, driver), queue):
-                declare(each, amqp_channel)
+                with self._patience(consumer, each.name):
+                    declare(each, amqp_channel)
             # one for each queue, which tells the channel: a message that waited has another routing key on RabbitMQ
             received = partial(_received, handle, _headers(alias, channel))
             self._consumers.append(Consumer(amqp_channel, [queue], accept=["json"], on_message=received))
         for reader in self._consumers:
-            reader.consume()
+            with self._patience(consumer, "the messages of a reliable channel"):
+                reader.consume()
         self._errands = Errands(consumer.timer, consumer.pool, sorted({alias for alias, _ in self._channels}))
         logger.info(
             "running %d reliable channels: %s", len(self._channels), ", ".join(sorted(c for _, c in self._channels))
         )
+
+    def _patience(self, consumer: Any, what: str) -> AbstractContextManager[None]:
+        limit = max(channel_layers.config(alias).publish_timeout for alias, _ in self._channels)
+        return answered_within(limit, consumer.connection, what)
 
     def stop(self, consumer: Any) -> None:
         """Take nothing more; what runs may still be acknowledged."""
