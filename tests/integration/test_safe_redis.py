@@ -496,3 +496,24 @@ def test_the_living_get_the_time_to_renew(worker: Callable[..., Worker], client:
     assert client.zscore("unacked_leases", tag) > now
     assert float(client.hget("unacked_sweep", "searched")) > now
     safe.got[0].ack()
+
+
+def test_workers_need_not_live_for_long_to_give_back_what_dead_ones_had(
+    worker: Callable[..., Worker], redis_url: str, client: Any
+) -> None:
+    """Given a lone worker that is killed again and again / Expect the times that its successors lived to count up."""
+    queue, safe = new_queue(), worker(options={"lease": 6})
+    safe.send(queue, "precious")
+    kill_when_ready(doomed(redis_url, queue))
+    (tag,) = client.zrange("unacked_leases", 0, -1)
+    now, micro = client.time()
+    with client.pipeline() as pipe:  # it renewed 15 s ago, a second one then lived for 3.8 s, and none for 8 s
+        pipe.zadd("unacked_leases", {tag: now + micro / 1e6 - 9})
+        pipe.hset("unacked_sweep", mapping={"asked": now - 8, "searched": now - 8, "since": now - 11.8})
+        pipe.execute()
+    safe.consume(queue)
+    (message,) = safe.read(1)
+    lived = float(client.hget("unacked_sweep", "searched")) - float(client.hget("unacked_sweep", "since"))
+    assert 0 < lived < 2, "of the 4 s in which the living renew"
+    assert message.payload == "precious"
+    message.ack()
