@@ -8,15 +8,17 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-__all__ = ["is_active", "processing", "sent"]
+__all__ = ["continuing", "is_active", "processing", "sent"]
 
 # not a dependency
 _api: Any
+_context: Any
 try:
+    from opentelemetry import context as _context
     from opentelemetry import trace as _api
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 except ImportError:
-    _api = None
+    _api = _context = None
 
 #: Providers that record nothing.
 _IDLE: tuple[type[object], ...] = () if _api is None else (_api.ProxyTracerProvider, _api.NoOpTracerProvider)
@@ -39,6 +41,23 @@ def sent(channel: str) -> str:
         carrier: dict[str, str] = {}
         TraceContextTextMapPropagator().inject(carrier)
     return carrier.get("traceparent", "")
+
+
+@contextmanager
+def continuing(trace: str) -> Iterator[None]:
+    """Have what the block sends belong to a trace that began elsewhere.
+
+    Args:
+        trace: what a message carried along, or "".
+    """
+    if not trace or not is_active():
+        yield
+        return
+    token = _context.attach(TraceContextTextMapPropagator().extract({"traceparent": trace}))
+    try:
+        yield
+    finally:
+        _context.detach(token)
 
 
 def processing(channel: str, consumer: str, trace: str) -> AbstractContextManager[Callable[[BaseException], None]]:

@@ -33,17 +33,19 @@ def encode_delayed(send: DelayedSend, unique: bytes) -> bytes:
         send: the message.
         unique: bytes that no other message has.
     """
-    packed: bytes = msgpack.packb([unique, send.channel, send.content])
+    packed: bytes = msgpack.packb([unique, send.channel, send.content, *filter(None, [send.trace])])
     return packed
 
 
-def decode_delayed(packed: bytes) -> tuple[str, bytes]:
-    """Return the channel and the encoded content of what `encode_delayed` wrote.
+def decode_delayed(packed: bytes) -> DelayedSend:
+    """Return what `encode_delayed` wrote, which is due.
 
     Raises:
         InvalidEnvelope: it was not written by it.
     """
     match unpack(packed):
         case [bytes(), str(channel), bytes(content)]:
-            return channel, content
+            return DelayedSend(channel, content, 0)
+        case [bytes(), str(channel), bytes(content), str(trace)]:
+            return DelayedSend(channel, content, 0, trace)
     raise InvalidEnvelope("a delayed message that is not what was written")

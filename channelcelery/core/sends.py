@@ -24,6 +24,7 @@ class ReliableSend:
         delay: milliseconds from when it is handed over.
         outbox: it is written to the sender's database, in its transaction.
         using: that database's alias in DATABASES; None means the one that routers choose for the outbox.
+        trace: the `traceparent` of its sending, or "".
     """
 
     channel: str
@@ -32,6 +33,7 @@ class ReliableSend:
     delay: int = 0
     outbox: bool = False
     using: str | None = None
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +79,13 @@ class DelayedSend:
         channel: the channel's name.
         content: the encoded content.
         delay: milliseconds from when it is handed over.
+        trace: the `traceparent` of its sending, or "".
     """
 
     channel: str
     content: bytes
     delay: int
+    trace: str = ""
 
 
 Send = ChannelSend | ReliableSend | ReplySend | BodySend | GroupSend | DelayedSend

@@ -190,8 +190,8 @@ class DelayStore(Protocol):
             LayerUnavailable: Redis did not answer.
         """
 
-    def take_due(self, limit: int) -> list[tuple[str, bytes]]:
-        """Return (channel, encoded content) of what is due, each to one caller, at most `limit` a host.
+    def take_due(self, limit: int) -> list[DelayedSend]:
+        """Return what is due, its delay 0, each to one caller, at most `limit` a host.
 
         Raises:
             LayerUnavailable: Redis did not answer.

@@ -134,7 +134,7 @@ class ChannelLayer(ClassicApi):
         """
         packed = encode_content(content, self.config.message_size)
         if self.is_reliable(channel):
-            return ReliableSend(channel, uuid4().hex, packed, outbox=self.has_outbox(channel))
+            return ReliableSend(channel, uuid4().hex, packed, outbox=self.has_outbox(channel), trace=sent(channel))
         if not is_reply_channel(channel):
             return ChannelSend(channel, encode_item(packed, self.deadline(), sent(channel)))
         if is_body_channel(channel):
@@ -165,8 +165,10 @@ class ChannelLayer(ClassicApi):
             reply_address(channel)
         if self.is_reliable(channel):
             packed = encode_content(content, self.config.message_size)
-            return ReliableSend(channel, uuid4().hex, packed, milliseconds, outbox=self.has_outbox(channel))
-        return DelayedSend(channel, encode_content(content, self.config.message_size), milliseconds)
+            return ReliableSend(
+                channel, uuid4().hex, packed, milliseconds, outbox=self.has_outbox(channel), trace=sent(channel)
+            )
+        return DelayedSend(channel, encode_content(content, self.config.message_size), milliseconds, sent(channel))
 
     def deadline(self) -> int:
         """Return until when a message that is sent now may wait, in milliseconds since 1970."""

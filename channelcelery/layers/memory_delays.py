@@ -4,6 +4,7 @@ import heapq
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import count
 
 from channelcelery.core.sends import DelayedSend
@@ -33,14 +34,13 @@ class MemoryDelayStore:
                 heapq.heappush(self._waiting, (time.monotonic() + send.delay / 1000, next(self._numbers), send))
             return True
 
-    def take_due(self, limit: int) -> list[tuple[str, bytes]]:
+    def take_due(self, limit: int) -> list[DelayedSend]:
         """Take what is due; see `DelayStore.take_due`."""
-        due: list[tuple[str, bytes]] = []
+        due: list[DelayedSend] = []
         with self._lock:
             now = time.monotonic()
             while self._waiting and self._waiting[0][0] <= now and len(due) < limit:
-                send = heapq.heappop(self._waiting)[2]
-                due.append((send.channel, send.content))
+                due.append(replace(heapq.heappop(self._waiting)[2], delay=0))
         return due
 
     def flush(self) -> None:

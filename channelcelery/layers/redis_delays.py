@@ -53,9 +53,9 @@ class RedisDelayStore:
     def _sealed(self, send: DelayedSend) -> bytes:
         return self._seal.close(encode_delayed(send, secrets.token_bytes(8)), "delayed")
 
-    def take_due(self, limit: int) -> list[tuple[str, bytes]]:
+    def take_due(self, limit: int) -> list[DelayedSend]:
         """Take what is due; see `DelayStore.take_due`. What cannot be read is logged and dropped."""
-        due: list[tuple[str, bytes]] = []
+        due: list[DelayedSend] = []
         for number in range(len(self._clients)):
             for packed in self._run(number, "due", limit):
                 try:

@@ -4,12 +4,13 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
-from operator import itemgetter
+from operator import attrgetter
 
 from channelcelery.core.envelope import decode_content, encode_content, encode_item
 from channelcelery.core.sends import DelayedSend, ReliableSend, Send
 from channelcelery.exceptions import BrokerUnavailable, LayerUnavailable
 from channelcelery.layers.layer import ChannelLayer
+from channelcelery.tracing import continuing
 
 __all__ = ["reap", "send_due"]
 
@@ -59,28 +60,29 @@ def send_due(layer: ChannelLayer) -> int:
         LayerUnavailable: Redis did not answer; what was not sent waits again.
         BrokerUnavailable: the broker did not take a message; what was not sent waits again.
     """
-    due = sorted(layer.delays.take_due(_DUE_AT_ONCE), key=itemgetter(0))
+    due = sorted(layer.delays.take_due(_DUE_AT_ONCE), key=attrgetter("channel"))
     again: list[DelayedSend] = []
     failure: BrokerUnavailable | LayerUnavailable | None = None
-    for channel, group in groupby(due, key=itemgetter(0)):
-        contents = [content for _, content in group]
+    for channel, group in groupby(due, key=attrgetter("channel")):
+        sends = list(group)
         try:
-            full = layer.flush_sends([_prepare(layer, channel, content) for content in contents])
+            full = layer.flush_sends([_prepare(layer, send) for send in sends])
         except (BrokerUnavailable, LayerUnavailable) as error:
             failure = error
         else:
             if channel not in full:
                 continue
         # as in 1.x: a second later there may be room (item 207)
-        again += [DelayedSend(channel, content, _AGAIN) for content in contents]
+        again += [replace(send, delay=_AGAIN) for send in sends]
     _wait_again(layer, again)
     if failure is not None:
         raise failure
     return len(due)
 
 
-def _prepare(layer: ChannelLayer, channel: str, content: bytes) -> Send:
-    send = layer.prepare(channel, decode_content(content))
+def _prepare(layer: ChannelLayer, due: DelayedSend) -> Send:
+    with continuing(due.trace):
+        send = layer.prepare(due.channel, decode_content(due.content))
     # it was sent when its channel had no outbox, and a worker's main process keeps away from the database
     return replace(send, outbox=False) if isinstance(send, ReliableSend) else send
 

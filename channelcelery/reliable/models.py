@@ -44,6 +44,10 @@ class OutboxRow(models.Model):
     content: Any = models.BinaryField(help_text="encoded as it travels")
     attempt: Any = models.PositiveIntegerField(default=1, help_text="the run that it is to be published for")
     published: Any = models.PositiveIntegerField(default=0, help_text="how often it was, for that run")
+    # of the database too: a process of the version before writes none
+    trace: Any = models.CharField(
+        max_length=64, blank=True, default="", db_default="", help_text="traceparent of its sending"
+    )
     sent_at: Any = models.DateTimeField()
     due_at: Any = models.DateTimeField(db_index=True, help_text="when it is to be published, if it is still here")
 

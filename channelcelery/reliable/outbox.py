@@ -65,6 +65,7 @@ def write(parcel: Parcel, due: float) -> None:
         channel=parcel.channel,
         content=parcel.content,
         attempt=parcel.attempt,
+        trace=parcel.trace,
         sent_at=moment(parcel.sent),
         due_at=moment(due),
     )
@@ -81,6 +82,7 @@ def parcel_of(row: Any, using: str) -> Parcel:
         sent=row.sent_at.timestamp(),
         outbox=using,
         copy=row.published,
+        trace=row.trace,
     )
 
 

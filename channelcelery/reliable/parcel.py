@@ -26,9 +26,12 @@ _ATTEMPT = "channelcelery_attempt"
 _SENT = "channelcelery_sent"
 _OUTBOX = "channelcelery_outbox"
 _COPY = "channelcelery_copy"
+_TRACE = "channelcelery_trace"
 #: More runs and later times than any sender of ours writes, and more than our tables take.
 _MOST = 10**9
 _NEVER = 1e11
+#: Characters of a trace at most; a `traceparent` has 55.
+_TRACE_SIZE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ class Parcel:
         sent: when it was first sent, in seconds since the epoch.
         outbox: the database whose outbox has it, an alias of DATABASES; "" if none has.
         copy: how often the outbox published it for this attempt before.
+        trace: the `traceparent` of its sending (W3C Trace Context), or "".
     """
 
     id: str
@@ -54,6 +58,7 @@ class Parcel:
     sent: float = 0.0
     outbox: str = ""
     copy: int = 0
+    trace: str = ""
 
     def task(self) -> Any:
         """Return the task's message, as Celery publishes it."""
@@ -70,6 +75,8 @@ class Parcel:
         message.headers.update({_ATTEMPT: self.attempt, _SENT: self.sent or time.time()})
         if self.outbox:
             message.headers.update({_OUTBOX: self.outbox, _COPY: self.copy})
+        if self.trace:
+            message.headers[_TRACE] = self.trace
         return message
 
     def again(self, attempt: int) -> "Parcel":
@@ -93,6 +100,7 @@ class Parcel:
                     alias = str(headers.get(ALIAS) or alias)
                     outbox, copy = str(headers.get(_OUTBOX) or ""), headers.get(_COPY)
                     copy = copy if isinstance(copy, int) else 0
+                    trace = str(headers.get(_TRACE) or "")
                     return cls(
                         name,
                         alias,
@@ -102,6 +110,7 @@ class Parcel:
                         float(sent),
                         outbox,
                         copy,
+                        trace if _fits(trace, _TRACE_SIZE) else "",
                     )
         raise InvalidEnvelope("a task that is no message of a reliable channel")
 

@@ -59,7 +59,7 @@ class ReliableSender:
             ChannelFull: the channel is at capacity; never with an outbox, where it waits.
             BrokerUnavailable: the broker did not confirm it in time; it may have it all the same. Likewise.
         """
-        parcel = Parcel(send.id, self._alias, send.channel, send.content, sent=time.time())
+        parcel = Parcel(send.id, self._alias, send.channel, send.content, sent=time.time(), trace=send.trace)
         if send.outbox:
             self.put_in_outbox(replace(parcel, outbox=send.using or outbox.database()), send.delay / 1000)
         else:

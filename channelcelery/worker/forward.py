@@ -42,8 +42,9 @@ def forward(layer: ChannelLayer, channel: str, items: Sequence[bytes]) -> Counte
         )
     for item in items:
         try:
-            content = encode_content(decode_item(item).content, layer.config.message_size)
-            full = layer.flush_sends([ReliableSend(channel, uuid4().hex, content)])
+            decoded = decode_item(item)
+            content = encode_content(decoded.content, layer.config.message_size)
+            full = layer.flush_sends([ReliableSend(channel, uuid4().hex, content, trace=decoded.trace)])
         except (InvalidContent, InvalidEnvelope):  # or above a limit that is this project's own
             counts["unreadable"] += 1
         except BrokerUnavailable:

@@ -141,7 +141,7 @@ def _received(layer: ChannelLayer, parcel: Parcel, redelivered: bool) -> Receive
     except Exception as error:  # a filter of the project's own
         logger.exception("the route of a message of %s could not be found", parcel.channel)
         return Run(error=error)
-    return Reason.UNROUTED if match is None else Received(message, *match, reliable=True)
+    return Reason.UNROUTED if match is None else Received(message, *match, reliable=True, trace=parcel.trace)
 
 
 def _end_of(run: Run, policy: Reliable) -> End:

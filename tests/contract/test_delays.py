@@ -49,9 +49,9 @@ def test_given_delays_then_messages_come_in_their_order_and_never_early(store: D
     came: dict[str, float] = {}
 
     def take() -> bool:
-        for channel, content in store.take_due(10):
-            assert content == CONTENT
-            came[channel] = (time.monotonic() - begun) * 1000
+        for send in store.take_due(10):
+            assert send.content == CONTENT
+            came[send.channel] = (time.monotonic() - begun) * 1000
         return len(came) == 3
 
     wait_until(take, timeout=10, what="three messages", interval=0.002)
@@ -66,14 +66,14 @@ def test_if_flushed_then_none_comes(store: DelayStore) -> None:
     store.flush()
     # due later than those were, which therefore would come with it
     assert store.add([DelayedSend(name, CONTENT, 5) for name in ("x", "y")])
-    taken: list[tuple[str, bytes]] = []
+    taken: list[DelayedSend] = []
     wait_until(lambda: taken.extend(store.take_due(10)) or len(taken) >= 2, timeout=10)
-    assert sorted(channel for channel, _ in taken) == ["x", "y"]
+    assert sorted(send.channel for send in taken) == ["x", "y"]
 
 
 def test_given_equal_messages_then_each_comes_once(store: DelayStore) -> None:
     store.add([DelayedSend("work", CONTENT, 1)] * 3)
-    taken: list[tuple[str, bytes]] = []
+    taken: list[DelayedSend] = []
     wait_until(lambda: taken.extend(store.take_due(10)) or len(taken) >= 3, timeout=10)
     assert len(taken) == 3
     assert store.take_due(10) == []
@@ -87,7 +87,7 @@ def test_given_several_takers_then_no_message_is_taken_twice(store: DelayStore) 
     def take() -> None:
         deadline = time.monotonic() + 10
         while len(taken) < 90 and time.monotonic() < deadline:
-            taken.extend(channel for channel, _ in store.take_due(7))
+            taken.extend(send.channel for send in store.take_due(7))
 
     threads = [threading.Thread(target=take) for _ in range(4)]
     for thread in threads:

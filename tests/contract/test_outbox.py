@@ -349,6 +349,16 @@ class TestRelay:
         assert run_parcel(parcel, False) == Finished()
         assert [(message.id, message.redelivered) for message in consumed] == [(found, True)]
 
+    def test_given_a_trace_expect_it_however_often_it_is_published(
+        self, shop: Shop, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("channelcelery.layers.layer.sent", lambda channel: f"00-trace-{channel}")
+        Channel("orders").send({})
+        for _ in range(2):
+            assert [parcel.trace for parcel in waiting()] == ["00-trace-orders"]
+            make_due(shop)
+            assert relay(SHOP) == 1
+
     def test_given_a_copy_of_what_is_done_expect_it_not_to_run(self, shop: Shop) -> None:
         """As of a message that only waited in a long queue."""
         Channel("orders").send({"n": 1})

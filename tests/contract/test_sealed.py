@@ -166,14 +166,14 @@ def test_given_entries_that_are_used_again_elsewhere_or_later_expect_them_to_be_
 def test_given_messages_that_wait_expect_them_to_be_read_and_not_seen(config: LayerConfig, raw: Any) -> None:
     """If messages are delayed, wait for their turn, or are pieces of a body, expect each where it belongs."""
     delays, order, pieces = RedisDelayStore(config), RedisOrderStore(config), RedisWorkerPieces(config)
-    delays.add([DelayedSend("chat", CONTENT, 1)])
+    delays.add([DelayedSend("chat", CONTENT, 1, "00-trace")])
     assert order.enter(ADDRESS, Arrival(1, "chat", CONTENT, False)).verdict is Verdict.RUN
     assert order.enter(ADDRESS, Arrival(2, "chat", CONTENT, False)).verdict is Verdict.PARKED
     pieces.put_body(ADDRESS, CONTENT)
     assert SECRET.encode() not in everything(raw)
     raw.zadd("cc:delayed", {b"forged": 1})
     time.sleep(0.01)
-    assert delays.take_due(10) == [("chat", CONTENT)]
+    assert delays.take_due(10) == [DelayedSend("chat", CONTENT, 0, "00-trace")]
     taken = order.leave(ADDRESS, 1, 5, ["chat"]).taken
     assert taken is not None
     assert (taken.number, taken.item) == (2, CONTENT)

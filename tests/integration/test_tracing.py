@@ -1,12 +1,14 @@
 """A trace from the frame through the queue and the consumer to what it sends, over real processes."""
 
 import json
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.integration.observed import site
+from tests.integration.reliable import ReliableSetup
 from tests.integration.workers import WorkerSetup
 from tests.servers import wait_until
 
@@ -56,3 +58,39 @@ def test_given_a_recorder_expect_one_trace_for_each_frame(setup: WorkerSetup) ->
     assert failed["events"][0]["attributes"]["exception.message"] == "on purpose"
     # a reply channel's name is a secret
     assert "websocket.send!" not in file.read_text()
+
+
+_SEND = """
+import django
+django.setup()
+from channelcelery import Channel
+Channel("fails").send({"how": "once"})
+Channel("orders").send({"number": 1}, delay=300)
+Channel("plain").send({"number": 2}, delay=300)
+"""
+
+
+@pytest.mark.parametrize("broker_url", ["redis"], indirect=True)
+def test_given_reliable_and_delayed_messages_expect_their_traces_to_go_on(
+    broker_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    """Given one that fails once and sends another on, and two that wait / Expect each trace to reach to its end."""
+    file = tmp_path / "spans"
+    setup = ReliableSetup(broker_url, redis_url, tmp_path, environment={"TEST_SPANS": str(file)})
+    setup.migrate()
+    setup.python(_SEND)
+    with setup.worker("prefork", concurrency=1):
+        wait_until(lambda: sum("process" in span["name"] for span in spans_in(file)) == 5, what="all runs", timeout=30)
+    names: dict[str, list[str]] = defaultdict(list)
+    parents: dict[str, str] = {}
+    by_id = {span["context"]["span_id"]: span["name"] for span in spans_in(file)}
+    for span in spans_in(file):
+        names[span["context"]["trace_id"]].append(span["name"])
+        parents.setdefault(span["name"], by_id.get(span["parent_id"], ""))
+    assert sorted(sorted(each) for each in names.values()) == [
+        ["process fails", "process fails", "process plain", "send fails", "send plain", "send plain"],
+        ["process orders", "send orders"],
+        ["process plain", "send plain", "send plain"],
+    ]
+    assert parents["process fails"] == "send fails", "the second run's too"
+    assert parents["process orders"] == "send orders"

@@ -24,7 +24,9 @@ def test_given_two_equal_messages_then_they_wait_as_two_and_read_as_one() -> Non
     send = DelayedSend("work", b"\x80", 5)
     first, second = encode_delayed(send, b"1"), encode_delayed(send, b"2")
     assert first != second
-    assert decode_delayed(first) == decode_delayed(second) == ("work", b"\x80")
+    assert decode_delayed(first) == decode_delayed(second) == DelayedSend("work", b"\x80", 0)
+    traced = DelayedSend("work", b"\x80", 0, "00-trace")
+    assert decode_delayed(encode_delayed(traced, b"1")) == traced
 
 
 @given(st.binary())
