@@ -8,6 +8,7 @@ ChannelCeleryError
 ├── InvalidChannelLayerError (ValueError)      CHANNEL_LAYERS is wrong
 ├── ChannelFull                                a channel is at its capacity
 ├── BrokerUnavailable                          the broker did not take a message in time
+│   ├── BrokerRefused                          it is there, and does not take it
 │   └── BrokerUnanswered                       it may have taken it, but did not say so
 ├── LayerUnavailable                           Redis did not take a reply, a group send or a membership
 ├── ConsumeLater                               raised by a consumer: run this message again, later
@@ -28,6 +29,7 @@ from collections.abc import Sequence
 from typing import Any
 
 __all__ = [
+    "BrokerRefused",
     "BrokerUnanswered",
     "BrokerUnavailable",
     "ChannelCeleryError",
@@ -139,6 +141,14 @@ class BrokerUnavailable(ChannelCeleryError):
             f"the broker did not take the message: {reason}. Is CELERY_BROKER_URL right and the broker up?"
         )
         self.reason = reason
+
+
+class BrokerRefused(BrokerUnavailable):
+    """The broker is there and did not take a message: its queue was declared otherwise, or has reached its limit.
+
+    Args:
+        reason: what the broker said.
+    """
 
 
 class BrokerUnanswered(BrokerUnavailable):

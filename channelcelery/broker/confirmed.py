@@ -18,7 +18,7 @@ from channelcelery.broker.link import Link
 from channelcelery.broker.reliable_queues import dead_queue, declare, reliable_queue
 from channelcelery.conf import LayerConfig
 from channelcelery.core.capacity import Gauge
-from channelcelery.exceptions import BrokerUnavailable, ChannelFull
+from channelcelery.exceptions import BrokerRefused, ChannelFull
 
 __all__ = ["ConfirmedPublisher"]
 
@@ -139,7 +139,7 @@ class ConfirmedPublisher:
                 **options,
             )
         except MessageNacked as error:
-            raise BrokerUnavailable(f"it refused the message ({error!r})") from error
+            raise BrokerRefused(f"it refused the message ({error!r})") from error
         except ChannelError as error:
             # somebody deleted the queue: on a new connection it is declared again
             raise OperationalError(str(error)) from error

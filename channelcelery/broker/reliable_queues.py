@@ -5,7 +5,7 @@ from typing import Any
 from amqp.exceptions import PreconditionFailed
 from kombu import Exchange, Queue
 
-from channelcelery.exceptions import BrokerUnavailable
+from channelcelery.exceptions import BrokerRefused
 
 __all__ = ["DELIVERY_LIMIT", "dead_queue", "declare", "reliable_queue", "reliable_queue_name"]
 
@@ -48,12 +48,12 @@ def declare(queue: Queue, amqp_channel: Any) -> None:
     """Declare a queue of these.
 
     Raises:
-        BrokerUnavailable: it, or its exchange, is there already with other arguments, which RabbitMQ cannot change.
+        BrokerRefused: it, or its exchange, is there already with other arguments, which RabbitMQ cannot change.
     """
     try:
         queue.bind(amqp_channel).declare()
     except PreconditionFailed as error:
-        raise BrokerUnavailable(
+        raise BrokerRefused(
             f"its queue or exchange {queue.name} was declared before with other arguments ({error.reply_text}); what "
             "is in it stays there. Let what declared it empty it, delete it (rabbitmqctl delete_queue), and it is "
             "declared anew; or choose another CONFIG['prefix']"

@@ -16,8 +16,9 @@ from channelcelery.broker.connection import connect
 from channelcelery.conf import LayerConfig
 from channelcelery.core.bursts import Bursts
 from channelcelery.core.reliable import Again, Reliable
+from channelcelery.core.rests import Rests
 from channelcelery.core.sends import ReliableSend
-from channelcelery.exceptions import BrokerUnavailable, ChannelFull
+from channelcelery.exceptions import BrokerRefused, BrokerUnavailable, ChannelFull
 from channelcelery.reliable import outbox
 from channelcelery.reliable.dead import Death, drain, keep
 from channelcelery.reliable.parcel import TASK, Parcel
@@ -31,8 +32,8 @@ FULL_AGAIN = 1.0
 #: Seconds after a message was written within which its transaction need have ended for it to be published by its
 #: sender without asking whether the relay has it.
 _SHORT = 1.0
-#: Seconds for which senders leave publishing to the relay after the broker did not answer, as each would wait for it.
-_REST = 10.0
+#: Rests, as channels do.
+_BROKER = ""
 
 
 class ReliableSender:
@@ -49,7 +50,8 @@ class ReliableSender:
         self._grace = config.publish_timeout + _SHORT
         self._publisher = ConfirmedPublisher(config, connection)
         self._bursts = Bursts()
-        self._rest_until = float("-inf")
+        # senders leave publishing to the relay while the broker does not answer, as each would wait for it
+        self._rests = Rests()
 
     def send(self, send: ReliableSend) -> None:
         """Send a message for the first time, or write it into the outbox, from where it leaves after the commit.
@@ -63,7 +65,7 @@ class ReliableSender:
         if send.outbox:
             self.put_in_outbox(replace(parcel, outbox=send.using or outbox.database()), send.delay / 1000)
         else:
-            self._publisher.publish(send.channel, TASK, parcel.task(), delay=send.delay / 1000)
+            self._publish(parcel, delay=send.delay / 1000)
 
     def put_in_outbox(self, parcel: Parcel, delay: float = 0) -> None:
         """Write a message into its outbox, and publish it when the transaction under way there is committed.
@@ -78,7 +80,7 @@ class ReliableSender:
         database = connections[parcel.outbox]
         # who switched autocommit off has no moment of which Django knows
         follows = database.in_atomic_block or database.get_autocommit()
-        at_once = follows and not delay and time.monotonic() >= self._rest_until
+        at_once = follows and not delay and not self._rests.is_resting((_BROKER, parcel.channel), time.monotonic())
         due = time.time() + (self._grace if at_once else delay)
         outbox.write(parcel, due)
         if at_once:
@@ -100,14 +102,17 @@ class ReliableSender:
     def _published(self, parcel: Parcel) -> tuple[float, int]:
         """Publish a message of an outbox; return when that is to be done again, and how often it was."""
         now = time.time()
-        if time.monotonic() < self._rest_until:  # of several in one transaction, the first waited for the broker
+        # of several in one transaction, the first waited for the broker
+        if not self._rests.may_try((_BROKER, parcel.channel), time.monotonic()):
             return now, parcel.copy
         try:
             self.publish(parcel)
         except ChannelFull:
             return now + FULL_AGAIN, parcel.copy
         except BrokerUnavailable as error:
-            self._rest_until = time.monotonic() + _REST
+            # other channels go on where it is this one's queue that does not take it
+            resting = parcel.channel if isinstance(error, BrokerRefused) else _BROKER
+            self._rests.failed(resting, time.monotonic())
             self._tell("broker", error)
             return now, parcel.copy
         return now + outbox.wait_of(parcel), parcel.copy + 1
@@ -124,7 +129,7 @@ class ReliableSender:
             ChannelFull: the channel is at capacity.
             BrokerUnavailable: the broker did not confirm it in time; it may have it all the same.
         """
-        self._publisher.publish(parcel.channel, TASK, parcel.task())
+        self._publish(parcel)
 
     def send_again(self, parcel: Parcel, delay: float = 0) -> None:
         """Send a copy of a message that is there already, or was: capacity does not count.
@@ -136,7 +141,15 @@ class ReliableSender:
         Raises:
             BrokerUnavailable: the broker did not confirm it in time; it may have it all the same.
         """
-        self._publisher.publish(parcel.channel, TASK, parcel.task(), delay=delay, force=True)
+        self._publish(parcel, delay=delay, force=True)
+
+    def _publish(self, parcel: Parcel, *, delay: float = 0, force: bool = False) -> None:
+        try:
+            self._publisher.publish(parcel.channel, TASK, parcel.task(), delay=delay, force=force)
+        except ChannelFull:  # which the broker said
+            self._rests.well((_BROKER, parcel.channel))
+            raise
+        self._rests.well((_BROKER, parcel.channel))
 
     def keep_dead(self, death: Death) -> None:
         """Write a dead letter, or have the broker keep it until a worker can write it.

@@ -27,7 +27,7 @@ from channelcelery.core.bursts import Bursts
 from channelcelery.core.envelope import encode_content
 from channelcelery.core.reliable import Reason, Reliable
 from channelcelery.core.sends import DelayedSend
-from channelcelery.exceptions import BrokerUnavailable, ChannelFull, Reject, Retry
+from channelcelery.exceptions import BrokerRefused, BrokerUnavailable, ChannelFull, Reject, Retry
 from channelcelery.layers import channel_layers
 from channelcelery.layers.upkeep import send_due
 from channelcelery.message import Message
@@ -240,6 +240,35 @@ class TestSending:
         make_due(shop)
         assert relay(SHOP) == 4
         assert {row.decoded()["n"] for row in shop.rows().all()} == {0, 1, 2, 3}
+
+    def test_if_the_broker_refuses_one_channel_expect_senders_to_leave_that_one_alone(
+        self, shop: Shop, sender: ReliableSender, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def publish(channel: str, *args: Any, **options: Any) -> None:
+            tried.append(channel)
+            if channel == "small":
+                raise BrokerRefused("its queue was declared otherwise")
+
+        tried: list[str] = []
+        monkeypatch.setattr(sender._publisher, "publish", publish)
+        for channel in ("small", "small", "orders", "small", "orders"):
+            Channel(channel).send({})
+        assert tried == ["small", "orders", "orders"]
+
+    def test_if_the_broker_is_away_for_one_message_and_takes_the_next_expect_all_to_leave_at_once_again(
+        self, shop: Shop, sender: ReliableSender, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def be_away(*args: Any, **options: Any) -> None:
+            raise BrokerUnavailable("away")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(sender._publisher, "publish", be_away)
+            Channel("orders").send({})
+        Channel("orders").send({})
+        assert waiting() == [], "it is left alone for a second"
+        sender.send_again(Parcel("id", "default", "async", b"\x80"))
+        found = Channel("orders").send({})
+        assert [parcel.id for parcel in waiting()] == [found]
 
     def test_if_the_channel_is_full_expect_it_to_wait_in_the_outbox(self, shop: Shop) -> None:
         for number in range(5):

@@ -10,6 +10,7 @@ import pytest
 
 from channelcelery import exceptions
 from channelcelery.exceptions import (
+    BrokerRefused,
     BrokerUnanswered,
     BrokerUnavailable,
     ChannelCeleryError,
@@ -50,6 +51,7 @@ ERRORS: list[tuple[ChannelCeleryError, dict[str, Any], list[str]]] = [
         ["CHANNEL_LAYERS['default']", "CONFIG['hosts']", "write a list"],
     ),
     (ChannelFull(["a", "b"]), {"channels": ("a", "b")}, ["a, b", "capacity"]),
+    (BrokerRefused("nacked"), {"reason": "nacked"}, ["nacked"]),
     (BrokerUnanswered("timed out"), {"reason": "timed out"}, ["timed out", "CELERY_BROKER_URL"]),
     (BrokerUnavailable("refused"), {"reason": "refused"}, ["refused", "CELERY_BROKER_URL"]),
     (LayerUnavailable("refused"), {"reason": "refused"}, ["refused", "CONFIG['hosts']"]),
