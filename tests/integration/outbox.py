@@ -96,26 +96,33 @@ class OutboxSetup(ReliableSetup):
         """Return how many messages are in the outbox."""
         return int(self.query("SELECT count(*) FROM channelcelery_reliable_outboxrow")[0][0])
 
-    def sell(self, kills: int, each: int, seed: int = 1) -> int:
-        """Run senders one after another, and kill each at a random moment.
+    def sell(self, transactions: int, kills: int, seed: int = 1) -> int:
+        """Run senders one after another, each but the last killed at a random point of what all of them do.
 
         Args:
-            kills: how many.
-            each: transactions of one, at most.
-            seed: of the moments.
+            transactions: of all of them, at least.
+            kills: how many are killed.
+            seed: of the points.
 
         Returns:
-            How many transactions there were to be.
+            How many transactions ended, by a commit or a rollback.
         """
         chance = random.Random(seed)
-        for kill in range(kills):
-            code = _SELL.format(first=kill * each, last=(kill + 1) * each)
+        ended = 0
+        for kill, point in enumerate([*sorted(chance.sample(range(transactions), kills)), None]):
+            first = kill * transactions  # its numbers are no other's
+            last = first + (transactions if point is not None else max(0, transactions - ended))
+            code = _SELL.format(first=first, last=last)
             with Process([sys.executable, "-c", code], env=self.env(), cwd=ROOT) as process:
-                process.wait_for_output(rf"sold {kill * each + chance.randrange(each // 2)}\n", timeout=30)
-                time.sleep(chance.uniform(0, 0.02))
-                os.kill(process.pid, signal.SIGKILL)
-                wait_until(lambda process=process: process.returncode is not None)  # type: ignore[misc]
-        return kills * each
+                if point is None:
+                    assert process.wait(300) == 0, process.output()
+                else:
+                    process.wait_for_output(rf"sold {first + max(0, point - ended - 1)}\n", timeout=60)
+                    time.sleep(chance.uniform(0, 0.02))
+                    os.kill(process.pid, signal.SIGKILL)
+                    wait_until(lambda process=process: process.returncode is not None)  # type: ignore[misc]
+                ended += process.output().count("sold ")
+        return ended
 
     def wait_for_end(self, timeout: float = 60) -> None:
         """Wait until nothing is in the outbox."""

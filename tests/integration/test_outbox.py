@@ -50,12 +50,13 @@ def test_given_messages_expect_them_once_retried_or_dead_and_the_outbox_empty(
 @on_the_other
 def test_if_senders_are_killed_expect_every_committed_message_and_no_other(setup: OutboxSetup, database: str) -> None:
     """Given transactions, some rolled back / If their process is killed at random points, again and again / Expect …"""
-    kills, each = scaled((3, 20), (50, 40))
+    transactions, kills = scaled((30, 3), (2_000, 50))
     with setup.worker("prefork", concurrency=2):
-        count = setup.sell(kills, each)
-        setup.wait_for_end()
+        count = setup.sell(transactions, kills)
+        setup.wait_for_end(scaled(60, 300))
     committed = setup.numbers_in("orders")
     print(f"{kills} kills, {count} transactions, {len(committed)} committed, {len(setup.handled())} runs")
+    assert count >= transactions
     assert committed
     assert sorted(set(setup.handled())) == committed
     assert len(setup.handled()) <= len(committed) + kills, "none twice but where its sender was killed"
