@@ -88,8 +88,20 @@ class PuttingChannel(stock.Channel):  # type: ignore[misc]
                 target = self._list(queue, self._get_message_priority(message, reverse=False))
                 self.ledger.wait(int(delay), target, self._bell(queue), dumps(message))
                 return
+        if not self._push_to(queue, message, self._limits.get(queue, 0)):
+            raise ChannelFull([queue])
+
+    def put_first(self, queue: str, message: dict[str, Any]) -> None:
+        """Give back what was taken without acknowledgements, or a part of it, as the next to be taken.
+
+        Args:
+            queue: its name.
+            message: the message, serialised.
+        """
+        self._push_to(queue, message, 0, "first")
+
+    def _push_to(self, queue: str, message: dict[str, Any], limit: int, where: str = "last") -> bool:
         lists = [self._list(queue, step) for step in self.priority_steps]
         target = self._list(queue, self._get_message_priority(message, reverse=False))
-        limits = [self._limits.get(queue, 0), self._expires.get(queue, 0)]
-        if not self._push(keys=[self._bell(queue), target, *lists], args=[dumps(message), *limits]):
-            raise ChannelFull([queue])
+        arguments = [dumps(message), limit, self._expires.get(queue, 0), where]
+        return bool(self._push(keys=[self._bell(queue), target, *lists], args=arguments))

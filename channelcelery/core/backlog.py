@@ -12,6 +12,11 @@ Key = tuple[str, str]
 JOB_SECONDS = 0.010
 MAX_JOB = 128
 MAX_JOB_BYTES = 512 * 1024
+#: Seconds of the whole pool that one message of the broker may bring: what it carries beyond that is given back, since
+#: other queues wait meanwhile, and other workers may be idle.
+SHARE_SECONDS = 0.050
+#: Jobs for each slot that may wait before nothing more is taken.
+AHEAD = 2
 
 
 @dataclass(slots=True, eq=False)
@@ -72,9 +77,10 @@ class JobSizer:
             return 1
         return max(1, min(MAX_JOB, int(JOB_SECONDS / cost))) if cost > 0 else MAX_JOB
 
-    def widest(self) -> int:
-        """Return the size of the job of the cheapest channel."""
-        return max((self.size(key) for key in self.costs), default=1)
+    def share(self, key: Key, slots: int) -> int:
+        """Return how many messages of a channel may be taken at once, by a pool with so many slots."""
+        cost = self.costs.get(key, JOB_SECONDS)
+        return slots * (max(1, min(MAX_JOB, int(SHARE_SECONDS / cost))) if cost > 0 else MAX_JOB)
 
 
 class Backlog:
@@ -91,6 +97,11 @@ class Backlog:
         """Append messages of one channel."""
         self._waiting.setdefault(key, deque()).extend((item, delivery) for item in items)
         self._count += len(items)
+
+    def has_room(self, sizer: JobSizer, slots: int) -> bool:
+        """Tell whether less waits than a pool with so many slots runs soon, or than MAX_JOB messages for each."""
+        jobs = sum(len(queue) * max(1 / sizer.size(key), AHEAD / MAX_JOB) for key, queue in self._waiting.items())
+        return jobs < slots * AHEAD
 
     def take(self, sizer: JobSizer) -> Job | None:
         """Return the next channel's job, or None if nothing waits; that channel then goes to the end of the turn."""

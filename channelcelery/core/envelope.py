@@ -29,6 +29,7 @@ __all__ = [
     "encode_content",
     "encode_item",
     "mark_copy",
+    "replace_items",
     "unpack",
 ]
 
@@ -168,6 +169,20 @@ def encode_batch(channel: str, items: Sequence[bytes]) -> bytes:
         items: what `encode_item` returned, at least one.
     """
     packed: bytes = msgpack.packb({"v": VERSION, "c": channel, "m": items})
+    return packed
+
+
+def replace_items(body: bytes, items: Sequence[bytes]) -> bytes:
+    """Return a queue's message with other items, all else kept, what a later version wrote too.
+
+    Args:
+        body: what `encode_batch` returned.
+        items: at least one.
+
+    Raises:
+        InvalidEnvelope: it was not written by `encode_batch`.
+    """
+    packed: bytes = msgpack.packb(decode_content(body) | {"m": items})
     return packed
 
 

@@ -127,7 +127,9 @@ class ChannelsStep(Worker, StartStopStep):
         with self._patience(consumer):
             amqp_channel = consumer.connection.channel()
         has_room = self._has_room if consumer.hub else self._has_room_unless_stopped
-        self._source = make_source(amqp_channel, self.handover.received, self._count_dropped, has_room, self._seen)
+        self._source = make_source(
+            amqp_channel, self.handover.received, self._count_dropped, has_room, self.handover.share, self._seen
+        )
         self._tell_ready()
         self.handover.open()
         with self._patience(consumer):

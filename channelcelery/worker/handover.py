@@ -5,7 +5,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 
-from channelcelery.core.backlog import MAX_JOB, Backlog, Delivery, Job, JobSizer, Key
+from channelcelery.core.backlog import Backlog, Delivery, Job, JobSizer, Key
 from channelcelery.core.outcome import Outcome, Times
 from channelcelery.worker import claims
 from channelcelery.worker.progress import read_mark
@@ -75,7 +75,11 @@ class Handover:
     @property
     def has_room(self) -> bool:
         """True while more should be taken from the broker: what waits here is bounded by what the pool runs soon."""
-        return self._open and len(self._backlog) < self._slots() * min(MAX_JOB, 2 * self._sizer.widest())
+        return self._open and self._backlog.has_room(self._sizer, self._slots())
+
+    def share(self, key: Key) -> int:
+        """Return how many of the messages that came together should stay; the others are for who is idle, or later."""
+        return self._sizer.share(key, self._slots())
 
     def open(self) -> None:
         """Begin, or go on, handing over."""

@@ -14,10 +14,11 @@ from typing import Any, Protocol
 from amqp.exceptions import AMQPError
 from kombu import Connection, Consumer, Message, Queue
 from kombu.transport.virtual import Channel as VirtualChannel
+from redis.exceptions import ResponseError
 
 from channelcelery.core.acks import AckWindow
 from channelcelery.core.backlog import Delivery, Key
-from channelcelery.core.envelope import decode_batch
+from channelcelery.core.envelope import decode_batch, replace_items
 from channelcelery.core.sealing import Seal
 from channelcelery.exceptions import InvalidEnvelope
 from channelcelery.layers import channel_layers
@@ -61,11 +62,15 @@ def _seals(queues: Mapping[str, Key]) -> dict[str, Seal]:
     return {alias: seal_of(channel_layers.config(alias)) for alias, _ in queues.values()}
 
 
+def _queue_of(message: Message) -> str:
+    """Return the queue that a message came by, since all come by the default exchange."""
+    return str(message.delivery_info.get("routing_key"))
+
+
 def _decode(
     message: Message, queues: Mapping[str, Key], seals: Mapping[str, Seal], dropped: Callable[[str], None]
 ) -> tuple[Key, tuple[bytes, ...]] | None:
-    queue = str(message.delivery_info.get("routing_key"))
-    body = message.body
+    queue, body = _queue_of(message), message.body
     try:
         if (key := queues.get(queue)) is None:
             raise InvalidEnvelope("it came by an exchange, and we use none")
@@ -168,6 +173,7 @@ class VirtualSource:
         received: takes what was read.
         dropped: counts what could not be read, by reason.
         has_room: tells whether another message may be taken.
+        share: how many items of one message should stay; more of them go back, where the transport can do that.
     """
 
     def __init__(
@@ -176,10 +182,13 @@ class VirtualSource:
         received: Received,
         dropped: Callable[[str], None],
         has_room: Callable[[], bool],
+        share: Callable[[Key], int],
     ) -> None:
-        self._amqp_channel = amqp_channel
+        self._amqp_channel: Any = amqp_channel
         self._received = received
         self._dropped = dropped
+        self._share = share
+        self._put_first: Callable[[str, dict[str, Any]], None] | None = getattr(amqp_channel, "put_first", None)
         self._queues: Mapping[str, Key] = {}
         self._seals: Mapping[str, Seal] = {}
         # Kombu asks its QoS object before each pop; without acknowledgements that is the only brake there is
@@ -205,8 +214,32 @@ class VirtualSource:
 
     def _on_message(self, message: Message) -> None:
         read = _decode(message, self._queues, self._seals, self._dropped)
-        if read is not None:
-            self._received(*read, Delivery(None, owned=True))
+        if read is None:
+            return
+        key, items = read
+        share = self._share(key)
+        if len(items) > share and self._gives_back(message, key, items[share:]):
+            items = items[:share]
+        self._received(key, items, Delivery(None, owned=True))
+
+    def _gives_back(self, message: Any, key: Key, items: tuple[bytes, ...]) -> bool:
+        """Put items of a message that was taken back in front of their queue; false if they are to stay."""
+        if self._put_first is None or not isinstance(message.body, bytes):
+            return False
+        queue, seal = _queue_of(message), self._seals[key[0]]
+        message.body = seal.close(replace_items(seal.open(message.body, queue), items), queue)
+        try:
+            # while the message itself waits: the pool `solo` runs what is received at once
+            self._put_first(queue, message.serializable())
+        except ResponseError as error:  # such as OOM
+            logger.warning("%d messages of %s stay here, since Redis takes nothing: %s", len(items), key[1], error)
+            return False
+        except self._amqp_channel.connection_errors as error:
+            # Redis may have them: they count as lost rather than run twice
+            for _ in items:
+                self._dropped("broker_unanswered")
+            logger.error("%d messages of %s may be lost, since Redis did not answer: %r", len(items), key[1], error)
+        return True
 
     def _on_decode_error(self, message: Message, error: Exception) -> None:
         _drop(message.delivery_info.get("routing_key"), error, self._dropped)
@@ -233,9 +266,10 @@ def make_source(
     received: Received,
     dropped: Callable[[str], None],
     has_room: Callable[[], bool],
+    share: Callable[[Key], int],
     seen: OrderedDict[str, None],
 ) -> Source:
     """Return the source that fits the transport."""
     if isinstance(amqp_channel, VirtualChannel):
-        return VirtualSource(amqp_channel, received, dropped, has_room)
+        return VirtualSource(amqp_channel, received, dropped, has_room, share)
     return AmqpSource(amqp_channel, received, dropped, seen)

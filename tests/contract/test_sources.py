@@ -6,17 +6,21 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import msgpack
 import pytest
 import redis
 from kombu import Connection
 
-from channelcelery.broker.publisher import queue_name
+from channelcelery.broker.publisher import CONTENT_TYPE, queue_name
+from channelcelery.broker.safe_app import SafeConnection
+from channelcelery.broker.safe_channel import SafeChannel
 from channelcelery.core.backlog import Delivery, Key
-from channelcelery.core.envelope import decode_item, encode_batch
+from channelcelery.core.envelope import decode_content, decode_item, encode_batch
 from channelcelery.worker import sources
 from channelcelery.worker.sources import BUDGET, make_source
 from tests.contract.brokers import Broker, item, items
 from tests.processes import wait_until
+from tests.servers import RedisServer
 
 on_every_broker = pytest.mark.parametrize("broker", ["memory", "redis", "amqp"], indirect=True)
 on_rabbitmq = pytest.mark.parametrize("broker", ["amqp"], indirect=True)
@@ -29,19 +33,25 @@ class Reader:
     Args:
         broker: where it reads.
         room: messages of the broker that it may hold at most.
+        share: how much of what one of them carries it may hold.
         seen: ids that an earlier reader acknowledged.
+        safe: it uses the safe transport, as workers do.
     """
 
     broker: Broker
     room: int = 1_000_000
+    share: int = 1_000_000
     seen: OrderedDict[str, None] = field(default_factory=OrderedDict)
+    safe: bool = False
     received: list[tuple[Key, list[int], Delivery]] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        self.connection: Connection = self.broker.connection()
+        self.connection: Connection = SafeConnection(self.broker.url) if self.safe else self.broker.connection()
         amqp_channel = self.connection.channel()
-        self.source = make_source(amqp_channel, self._receive, self._drop, self._has_room, self.seen)
+        self.source = make_source(
+            amqp_channel, self._receive, self._drop, self._has_room, lambda key: self.share, self.seen
+        )
 
     def _receive(self, key: Key, found: tuple[bytes, ...], delivery: Delivery) -> None:
         self.received.append((key, [decode_item(each).content["n"] for each in found], delivery))
@@ -93,7 +103,7 @@ def reader(broker: Broker) -> Iterator[Callable[..., Reader]]:
     made: list[Reader] = []
 
     def make(**options: Any) -> Reader:
-        made.append(Reader(broker, **options))
+        made.append(Reader(**{"broker": broker} | options))
         return made[-1]
 
     yield make
@@ -171,6 +181,66 @@ class TestRoom:
         reading.drain()
         assert reading.numbers() == list(range(8))
         assert publisher.depth("a") == 2
+
+
+@pytest.mark.parametrize("broker", ["redis"], indirect=True)
+class TestShare:
+    """A message of the broker that carries more than the pool soon runs."""
+
+    def test_expect_the_rest_in_front_of_its_queue_again_for_another_worker_or_for_later(
+        self, broker: Broker, reader: Callable[..., Reader]
+    ) -> None:
+        publisher, reading = broker.publisher(), reader(share=10, room=2, safe=True)
+        publisher.publish("a", items(range(50)))
+        publisher.publish("a", [item(50)])
+        publisher.publish("b", [item(0)])
+        reading.consume("a", "b")
+        reading.read(lambda: len(reading.received) == 2)
+        reading.source.close()
+        assert (reading.numbers("a"), reading.numbers("b")) == (list(range(10)), [0])
+        assert broker.numbers("a", 41) == list(range(10, 51))
+
+    def test_given_what_a_later_version_wrote_beside_them_expect_it_kept(
+        self, broker: Broker, reader: Callable[..., Reader]
+    ) -> None:
+        body = msgpack.packb({"v": 2, "c": "a", "m": items(range(3)), "later": 1})
+        with broker.connection() as connection:
+            connection.Producer().publish(
+                body, exchange="", routing_key=f"{broker.prefix}a", content_type=CONTENT_TYPE, content_encoding="binary"
+            )
+        reading = reader(share=1, room=1, safe=True)
+        reading.consume("a")
+        reading.read(lambda: reading.numbers() == [0])
+        reading.source.close()
+        with broker.connection() as connection, connection.channel() as amqp_channel:
+            left = amqp_channel.basic_get(f"{broker.prefix}a", no_ack=True)
+        assert decode_content(left.body) == {"v": 2, "c": "a", "m": items(range(1, 3)), "later": 1}
+
+    def test_if_redis_has_no_memory_left_expect_all_to_stay(
+        self, new_redis: Callable[..., RedisServer], reader: Callable[..., Reader]
+    ) -> None:
+        broker = Broker(new_redis().url)
+        broker.publisher().publish("a", items(range(10)))
+        reading = reader(broker=broker, share=4, room=0, safe=True)
+        reading.consume("a")
+        with redis.Redis.from_url(broker.url) as client:
+            client.config_set("maxmemory", 1)
+        reading.room = 1
+        reading.read(lambda: reading.numbers() == list(range(10)))
+        broker.close()
+
+    def test_if_redis_does_not_answer_expect_the_rest_counted_as_lost_and_not_run_here(
+        self, broker: Broker, reader: Callable[..., Reader], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def put_first(self: SafeChannel, queue: str, message: dict[str, Any]) -> None:
+            raise redis.ConnectionError("no answer")
+
+        monkeypatch.setattr(SafeChannel, "put_first", put_first)
+        broker.publisher().publish("a", items(range(10)))
+        reading = reader(share=4, room=1, safe=True)
+        reading.consume("a")
+        reading.read(lambda: reading.numbers() == list(range(4)))
+        assert reading.dropped == {"broker_unanswered": 6}
 
 
 @on_rabbitmq

@@ -18,7 +18,7 @@ def write_down(line: str) -> None:
         os.close(file)
 
 
-@consumer("work")
+@consumer(["work", "work-too", "work-again"])
 def work(message: Message) -> None:
     """Take some time, and write the message's number down."""
     time.sleep(message["seconds"])

@@ -154,9 +154,27 @@ class TestJobSizer:
         sizer.learn(KEYS[0], 0, 100.0)
         assert sizer.size(KEYS[0]) == 10
 
-    def test_the_widest_is_that_of_the_cheapest_channel(self) -> None:
+    @pytest.mark.parametrize(
+        ("seconds", "share"), [(None, 20), (0.0, 512), (0.000_05, 512), (0.003, 64), (0.01, 20), (0.1, 4), (30.0, 4)]
+    )
+    def test_a_share_is_what_the_whole_pool_runs_in_50_ms_or_one_message_for_each_slot(
+        self, seconds: float | None, share: int
+    ) -> None:
         sizer = JobSizer()
-        assert sizer.widest() == 1
-        sizer.learn(KEYS[0], 1, 0.001)
-        sizer.learn(KEYS[1], 1, 1.0)
-        assert sizer.widest() == 10
+        if seconds is not None:
+            sizer.learn(KEYS[0], 1, seconds)
+        assert sizer.share(KEYS[0], 4) == share
+
+
+class TestRoom:
+    """How much of two channels, cheap and dear, waits before nothing more is taken for two slots."""
+
+    @pytest.mark.parametrize(
+        ("cheap", "dear", "room"),
+        [(0, 3, True), (0, 4, False), (39, 0, True), (40, 0, False), (10, 2, True), (10, 3, False), (20, 2, False)],
+    )
+    def test_it_is_two_jobs_for_each_slot_whatever_they_are_of(self, cheap: int, dear: int, room: bool) -> None:
+        waiting, sizer = Backlog(), JobSizer({KEYS[0]: backlog.JOB_SECONDS / 10.5, KEYS[1]: 1.0})
+        for key, count in zip(KEYS, (cheap, dear), strict=False):
+            waiting.add(key, (b"x",) * count, Delivery(1))
+        assert waiting.has_room(sizer, 2) is room
