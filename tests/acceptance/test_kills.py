@@ -127,9 +127,11 @@ def test_workers_go_on_when_redis_was_killed(
             sent += 1
         seen = len(some.lines())
         wait_until(lambda seen=seen: len(some.lines()) > seen + 20, timeout=30, what="tasks to run")  # type: ignore[misc]
+        said = len(some.processes[0].output())
         server.kill()
-        time.sleep(1)
-        before = {number for number, _ in some.running()} | set(some.ends())
+        some.processes[0].wait_for_output("Connection to broker lost", start=said)
+        wait_until(lambda: not some.running(), what="what runs to end")
+        before = set(some.ends())
         server.start()
         back = time.monotonic()
         wait_until(lambda before=before: set(some.ends()) - before, timeout=10, what="it to go on")  # type: ignore[misc]

@@ -79,16 +79,24 @@ async def open_all(port: int, names: list[str]) -> list[ClientConnection]:
     return await asyncio.gather(*(one(name) for name in names))
 
 
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(60):
+        while not condition():
+            await asyncio.sleep(0.05)
+
+
 def test_given_a_broker_gone_under_sending_sockets_expect_none_closed(quick: tuple[WorkerSetup, RedisServer]) -> None:
     """Expect what they send meanwhile to wait, and to come when the broker is back."""
     setup, broker = quick
-    sockets, gone = scaled((40, 2.0), (500, 5.0))
+    sockets, meanwhile = scaled((40, 4), (500, 10))
+    sent = [0] * sockets
     heard: list[set[str]] = [set() for _ in range(sockets)]
 
-    async def send(client: ClientConnection) -> None:
-        for number in itertools.count():
-            await client.send(str(number))
-            await asyncio.sleep(0.5)
+    async def send(client: ClientConnection, index: int) -> None:
+        while True:
+            await client.send(str(sent[index]))
+            sent[index] += 1
+            await asyncio.sleep(0.5)  # a pace
 
     async def hear(client: ClientConnection, into: set[str]) -> None:
         async for text in client:
@@ -96,11 +104,12 @@ def test_given_a_broker_gone_under_sending_sockets_expect_none_closed(quick: tup
 
     async def run(port: int) -> None:
         clients = await open_all(port, [f"b{number}" for number in range(sockets)])
-        tasks = [asyncio.create_task(send(client)) for client in clients]
+        tasks = [asyncio.create_task(send(client, index)) for index, client in enumerate(clients)]
         tasks += [asyncio.create_task(hear(client, into)) for client, into in zip(clients, heard, strict=True)]
-        await asyncio.sleep(1)
+        await until(lambda: all(len(texts) >= 2 for texts in heard))
         broker.kill()
-        await asyncio.sleep(gone)
+        before = sent.copy()
+        await until(lambda: all(now - then >= meanwhile for now, then in zip(sent, before, strict=True)))
         await asyncio.to_thread(broker.start)
         later = [max(map(int, texts), default=0) + 2 for texts in heard]
         async with asyncio.timeout(60):
