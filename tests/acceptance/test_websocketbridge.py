@@ -177,6 +177,21 @@ class TestMessages:
             assert page.evaluate(script) == url
 
     @only_classic
+    def test_given_a_page_over_tls_expect_wss_at_its_own_host(self, page: "Page") -> None:
+        """Item 228."""
+        script = (ROOT / "channelcelery/static/channels/js/websocketbridge.js").read_text()
+        page.route("https://site.test:8443/**", lambda route: route.fulfill(body="<p>", content_type="text/html"))
+        page.goto("https://site.test:8443/a/b/?c=d#e")
+        page.add_script_tag(content=script)
+        urls = page.evaluate("""[undefined, "/ws/", "https://site.test/", "ws://localhost:1/x"].map((url) => {
+            const bridge = new channels.WebSocketBridge();
+            try { bridge.connect(url); } catch (error) { return error.name; }
+            bridge.socket.close();
+            return bridge.socket.url;
+        })""")
+        assert urls == ["wss://site.test:8443/", "wss://site.test:8443/ws/", "wss://site.test/", "ws://localhost:1/x"]
+
+    @only_classic
     def test_given_what_a_websocket_has_expect_it(self, page: "Page") -> None:
         """Item 229: attributes, `on…` handlers, listeners once and removed, subprotocols left out."""
         connect(page, "/chat/a/")
@@ -270,6 +285,7 @@ class TestReconnecting:
             for each in held:
                 each.close()
         assert codes(page, "close")[:2] == [1006] * 2
+        assert codes(page, "error").count("ETIMEDOUT") >= 2
 
     @only_classic
     def test_given_a_limit_of_tries_expect_an_error_and_no_more(self, page: "Page") -> None:
@@ -309,6 +325,21 @@ class TestReconnecting:
         until(page, "bridge.socket.readyState === 1")
         page.evaluate("bridge.socket.close(1000, '', { keepClosed: false })")
         until(page, "events.filter(([type]) => type === 'open').length === 2")
+
+    @only_classic
+    def test_given_a_function_as_the_address_expect_it_asked_before_each_try(self, page: "Page") -> None:
+        """As the socket of 1.x took one, too."""
+        page.evaluate(f"""() => {{
+            let tries = 0;
+            globalThis.bridge = new Bridge();
+            bridge.listen((message) => got.push(message));
+            bridge.connect(() => ++tries === 1 ? "/users/" : `/board/try${{tries}}/`, undefined, {QUICK});
+        }}""")
+        until(page, "bridge.socket.readyState === 1")
+        assert page.evaluate("bridge.socket.url").endswith("/board/try2/")
+        page.evaluate("bridge.send({ add: 3 })")
+        until(page, "got.length")
+        assert page.evaluate("got[0].sum") == 3
 
     @only_classic
     def test_given_another_connect_expect_the_former_closed_and_the_listener_kept(self, page: "Page") -> None:

@@ -69,13 +69,13 @@
     }
 
     #open() {
-      this.#log("connecting to", this.#url);
-      const socket = (this.#socket = new WebSocket(this.#url, this.#protocols));
+      const socket = (this.#socket = new WebSocket(this.#url(), this.#protocols));
+      this.#log("connecting to", socket.url);
       socket.binaryType = this.#binaryType;
       this.#openedAt = Infinity;
       this.#timer = setTimeout(() => {
-        this.#log("no answer within", this.#options.connectionTimeout, "ms");
         socket.close();
+        this.#fail("ETIMEDOUT", "Connection timeout");
       }, this.#options.connectionTimeout);
       socket.onopen = () => {
         clearTimeout(this.#timer);
@@ -97,9 +97,7 @@
       if (this.#ended) return;
       this.#failures += 1;
       if (this.#failures > this.#options.maxRetries) {
-        const gaveUp = Object.assign(new Event("error"), { code: "EHOSTDOWN" });
-        gaveUp.message = "Too many failed connection attempts";
-        this.dispatchEvent(gaveUp);
+        this.#fail("EHOSTDOWN", "Too many failed connection attempts");
         return;
       }
       const { minReconnectionDelay: first, maxReconnectionDelay: longest } = this.#options;
@@ -107,6 +105,11 @@
       this.#delay = Math.min(next, longest);
       this.#log("next try in", this.#delay, "ms");
       this.#timer = setTimeout(() => this.#open(), this.#delay);
+    }
+
+    #fail(code, message) {
+      this.#log(message);
+      this.dispatchEvent(Object.assign(new Event("error"), { code, message }));
     }
 
     #log(...what) {
@@ -135,16 +138,20 @@
     /**
      * Open the connection; one that is open already is closed for good.
      *
-     * @param {string} [url] a path of this page's host, or a whole address; the host's "/" if left out
+     * @param {string | (() => string)} [url] a path of this page's host, or a whole address; the host's "/" if left
+     *   out; or a function that gives one of these, called before each try
      * @param {string | string[]} [protocols]
      * @param {object} [options] those of DEFAULTS above
      */
     connect(url, protocols, options) {
       this.socket?.close();
-      const address = new URL(url ?? "/", location.href);
-      address.protocol = address.protocol.replace(/^http/, "ws");
-      address.hash = "";
-      this.socket = new ReconnectingWebSocket(address.href, protocols, { ...this.options, ...options });
+      const address = () => {
+        const found = new URL((typeof url === "function" ? url() : url) ?? "/", location.href);
+        found.protocol = found.protocol.replace(/^http/, "ws");
+        found.hash = "";
+        return found.href;
+      };
+      this.socket = new ReconnectingWebSocket(address, protocols, { ...this.options, ...options });
       if (this.#listening) this.listen(this.default_cb);
     }
 
