@@ -34,6 +34,7 @@ class Load:
     sockets: int
     rate: float
     sent: int = 0
+    more: int = 0
     heard: list[int] = field(default_factory=list)
     closed: int = 0
     _enough: threading.Event = field(default_factory=threading.Event)
@@ -48,6 +49,11 @@ class Load:
         self._enough.set()
         self._thread.join(60)
 
+    def flood(self, number: int) -> None:
+        """Send so many more at once, and return when they have left."""
+        wanted, self.more = self.sent + number, self.more + number
+        wait_until(lambda: self.sent >= wanted, what="the flood to leave", interval=0.001)
+
     async def _run(self) -> None:
         url = f"ws://127.0.0.1:{self.port}/echo/"
         clients = [await connect(url, compression=None, proxy=None) for _ in range(self.sockets)]
@@ -55,7 +61,7 @@ class Load:
         loop = asyncio.get_running_loop()
         begun = loop.time()
         while not self._enough.is_set():
-            while self.sent < (loop.time() - begun) * self.rate:
+            while self.sent < (loop.time() - begun) * self.rate + self.more:
                 await clients[self.sent % len(clients)].send(str(self.sent))
                 self.sent += 1
             await asyncio.sleep(0.005)
@@ -87,6 +93,7 @@ def test_given_workers_restarted_one_after_the_other_expect_no_message_lost_and_
         with Load(it.port, 20, scaled(200, 500)) as load:
             for left in reversed(range(scaled(2, 10))):
                 worker = workers.pop(0)
+                load.flood(scaled(500, 1_000))  # so that it has messages that it has not begun
                 worker.terminate()
                 assert worker.wait(60) == 0
                 if left:  # the last one leaves the others to it

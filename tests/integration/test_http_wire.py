@@ -111,7 +111,7 @@ def test_what_a_consumer_is_told(running: Running) -> None:
         ([{"status": 404, "content": "a", "more_content": True}, {"content": "b"}], (404, b"ab")),
         ([{"status": 200, "headers": []}], (200, b"")),
         # what follows the end is ignored
-        ([{"status": 200, "content": "a"}, {"content": "late"}, {"status": 500}], (200, b"a")),
+        ([{"status": 200, "content": "a"}, {"content": "late"}, {"status": 500, "content": "late"}], (200, b"a")),
         # a first one without a status, and a second one with it, are errors
         ([{"content": "lost"}, {"status": 200, "content": "a"}], (200, b"a")),
         (

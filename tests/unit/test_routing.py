@@ -382,6 +382,14 @@ class TestCheckDefault:
             run(router, message)
             assert message.channel_layer.replies.delivered == []
 
+    def test_given_more_arguments_expect_the_defaults_to_take_them(self) -> None:
+        """Item 75: those of 1.x did, which projects hand messages on to."""
+        message = make_message("websocket.connect", path="/x", reply_channel="websocket.send!node.token")
+        routing.connect_consumer(message, 1, room="a")
+        assert message.channel_layer.replies.delivered == [("websocket.send!node.token", {"accept": True})]
+        routing.null_consumer(message, 1, room="a")
+        routing.null_consumer()
+
     def test_given_own_routes_expect_them_first(self) -> None:
         """Item 75."""
         router = Router([route("websocket.connect", first, path="/mine")])
