@@ -1,19 +1,13 @@
 """Data binding through a real interface, a real worker and a database (Channels 1.x, items 196 to 201)."""
 
 import json
-import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
 from typing import Any
 
-import pytest
 from websockets.sync.client import ClientConnection
 
-from tests.integration.test_channels_1x import Running, heard, running
-from tests.integration.workers import WorkerSetup
+from tests.integration.test_channels_1x import Running, heard, project, standing
 
-pytestmark = pytest.mark.parametrize("broker_url", ["redis", "amqp"], indirect=True)
+__all__ = ["project", "standing"]  # fixtures
 
 CHANGE = """
 import django
@@ -28,19 +22,6 @@ user.is_active = False
 user.save()
 user.delete()
 """
-
-
-@pytest.fixture
-def project(setup: WorkerSetup, tmp_path: Path) -> Iterator[Running]:
-    setup.environment["DJANGO_SETTINGS_MODULE"] = "tests.project_1x.settings"
-    Running(setup, 0, []).python("-m", "django", "migrate", "--noinput", "--verbosity", "0")
-    with running(setup) as it:
-        yield it
-
-
-def database(project: Running, query: str) -> list[Any]:
-    with closing(sqlite3.connect(project.setup.env()["TEST_DATABASE"] or "")) as connection, connection:
-        return connection.execute(query).fetchall()
 
 
 def ask(client: ClientConnection, action: str, pk: object = None, **data: object) -> None:
@@ -71,8 +52,8 @@ def test_given_a_row_changed_in_another_process_expect_open_pages_told(project: 
 def test_given_staff_and_others_expect_only_staff_to_change_rows(project: Running) -> None:
     """Item 201, and defect 7 for a row that is not there."""
     boss, bob = project.log_in("boss", "bob")
-    database(project, "UPDATE auth_user SET is_staff = 1 WHERE username = 'boss'")
-    (bobs_key,) = database(project, "SELECT id FROM auth_user WHERE username = 'bob'")[0]
+    project.database("UPDATE auth_user SET is_staff = 1 WHERE username = 'boss'")
+    (bobs_key,) = project.database("SELECT id FROM auth_user WHERE username = 'bob'")[0]
     with project.open("/binding/", boss) as staff, project.open("/binding/", bob) as other:
         ask(other, "update", bobs_key, first_name="Boss")
         ask(other, "delete", bobs_key)
@@ -82,9 +63,9 @@ def test_given_staff_and_others_expect_only_staff_to_change_rows(project: Runnin
         created = told(staff)
         key = created[1]
         assert created == told(other) == ("create", key, "Cyd")
-        assert database(project, "SELECT username, is_superuser FROM auth_user WHERE username = 'cyd'") == [("cyd", 0)]
+        assert project.database("SELECT username, is_superuser FROM auth_user WHERE username = 'cyd'") == [("cyd", 0)]
         ask(staff, "update", key, first_name="Sid", username="cyd")
         assert told(staff) == told(other) == ("update", key, "Sid")
         ask(staff, "delete", key)
         assert told(staff) == told(other) == ("delete", key, "Sid")
-    assert database(project, "SELECT username, first_name FROM auth_user ORDER BY id") == [("boss", ""), ("bob", "")]
+    assert project.database("SELECT username, first_name FROM auth_user ORDER BY id") == [("boss", ""), ("bob", "")]

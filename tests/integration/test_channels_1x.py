@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from tests.integration.workers import ROOT, WorkerSetup
 from tests.processes import LOOPBACK, Process, free_port, wait_until
-
-pytestmark = pytest.mark.parametrize("broker_url", ["redis"], indirect=True)
+from tests.servers import redis_server
 
 LOGIN = """
 import sys, django
@@ -63,13 +63,25 @@ class Running:
 
     def session_keys(self) -> list[str]:
         """Return the keys of all sessions in the database."""
-        with closing(sqlite3.connect(self.setup.env()["TEST_DATABASE"] or "")) as database:
-            return sorted(key for (key,) in database.execute("SELECT session_key FROM django_session"))
+        return sorted(key for (key,) in self.database("SELECT session_key FROM django_session"))
+
+    def database(self, query: str) -> list[Any]:
+        """Return what the database answers to a query."""
+        with closing(sqlite3.connect(self.setup.env()["TEST_DATABASE"] or "")) as connection, connection:
+            return connection.execute(query).fetchall()
+
+    def sockets(self) -> int:
+        """Return how many sockets Redis knows of."""
+        with redis.Redis.from_url(self.setup.layer) as client:
+            return sum(map(client.hlen, client.keys("cc:node:*:channels")))
 
 
 @contextmanager
-def running(setup: WorkerSetup) -> Iterator[Running]:
-    port = free_port()
+def running(broker: str, layer: str, directory: Path) -> Iterator[Running]:
+    """Run the project for the length of a block."""
+    setup, port = WorkerSetup(broker, layer, directory), free_port()
+    setup.environment["DJANGO_SETTINGS_MODULE"] = "tests.project_1x.settings"
+    Running(setup, 0, []).python("-m", "django", "migrate", "--noinput", "--verbosity", "0")
     command = [sys.executable, "-m", "django", "runinterface", "--access-log", "--port", str(port)]
     with (
         Process(command, env=setup.env(), cwd=ROOT, name="interface") as interface,
@@ -79,12 +91,24 @@ def running(setup: WorkerSetup) -> Iterator[Running]:
         yield Running(setup, port, [interface, worker])
 
 
+@pytest.fixture(scope="module", params=["redis", "amqp"])
+def standing(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """The project on either broker, once for all tests of a file."""
+    rabbit = request.getfixturevalue("rabbit_shared") if request.param == "amqp" else None
+    with redis_server() as server:
+        broker = rabbit.new_vhost() if rabbit else server.database(1)
+        with running(broker, server.url, tmp_path_factory.mktemp("project")) as it:
+            yield it
+
+
 @pytest.fixture
-def project(setup: WorkerSetup, tmp_path: Path) -> Iterator[Running]:
-    setup.environment["DJANGO_SETTINGS_MODULE"] = "tests.project_1x.settings"
-    Running(setup, 0, []).python("-m", "django", "migrate", "--noinput", "--verbosity", "0")
-    with running(setup) as it:
-        yield it
+def project(standing: Running) -> Iterator[Running]:
+    """The same, without users and sessions."""
+    yield standing
+    wait_until(lambda: not standing.sockets(), what="the sockets to be forgotten")
+    wait_until(lambda: not any(key.startswith("chn") for key in standing.session_keys()), what="their sessions to go")
+    standing.database("DELETE FROM django_session")
+    standing.database("DELETE FROM auth_user")
 
 
 def heard(client: ClientConnection) -> Any:
