@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -74,6 +74,8 @@ class InterfaceApplication:
         self._metrics = metrics
         #: counts by reason of what was dropped, refused or survived; its server counts there, too
         self.faults = Faults()
+        #: whether its server listens, where it says so: lifespan ends before that
+        self.listens: Callable[[], bool] = lambda: True
         self._running: _Running | None = None
 
     @property
@@ -144,7 +146,8 @@ class InterfaceApplication:
         http = http_application(around, static=self._static)
         endpoint = None
         if self._metrics:
-            probe = InterfaceProbe(asyncio.get_running_loop(), layer, node, publisher, around.faults)
+            loop = asyncio.get_running_loop()
+            probe = InterfaceProbe(loop, layer, node, publisher, around.faults, lambda: self.listens())
             endpoint = Endpoint(address_of(self._metrics), probe)
             logger.info("metrics at %s/metrics", endpoint.address)
         publisher.start()

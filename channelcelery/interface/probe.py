@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from channelcelery.broker.thread import PublisherThread
@@ -27,6 +27,7 @@ class InterfaceProbe:
         node: holds the sockets.
         publisher: publishes their messages.
         faults: counts what goes wrong.
+        listens: tells whether its server listens.
     """
 
     def __init__(
@@ -36,9 +37,10 @@ class InterfaceProbe:
         node: Node,
         publisher: PublisherThread,
         faults: Faults,
+        listens: Callable[[], bool] = lambda: True,
     ) -> None:
         self._loop, self._layer, self._node = loop, layer, node
-        self._publisher, self._faults = publisher, faults
+        self._publisher, self._faults, self._listens = publisher, faults, listens
 
     def live(self) -> str:
         """Return why the process should be started again: its event loop hangs."""
@@ -51,6 +53,8 @@ class InterfaceProbe:
 
     def ready(self) -> str:
         """Return why no socket should be sent here."""
+        if not self._listens():
+            return "the server does not listen yet"
         return "" if self._node.takes_sockets else "the channel layer is not reached, or this process ends"
 
     def values(self) -> Mapping[str, Value]:

@@ -103,8 +103,7 @@ def site(setup: WorkerSetup, *worker_arguments: str, concurrency: int = 2, pool:
         worker.wait_for_output(r"running \d+ channels", timeout=30)
         asked = Asked(interface, metrics_port(interface))
         wait_until(lambda: asked.get("/ready")[0] == 200, what="the interface to be ready")
-        # its server listens a moment after
-        wait_until(lambda: is_listening(port), what="the interface to listen")
+        assert is_listening(port), "it is ready once it listens"
         yield Site(setup, asked, Asked(worker, metrics_port(worker)), port)
 
 

@@ -98,6 +98,7 @@ class Command(BaseCommand):
             faults=application.faults,
             drain=application.drain,
         )
+        application.listens = lambda: server.started
         self.stdout.write(
             f"Interface at {binding}, layer {config.alias} at {hosts}, broker {broker_identity()}. Ctrl-C ends it."
         )
