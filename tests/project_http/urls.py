@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import io
+import os
 import time
 from collections.abc import AsyncIterator, Iterator
 
@@ -23,10 +24,13 @@ def hello(request: HttpRequest) -> HttpResponse:
     return HttpResponse("hello", content_type="text/plain")
 
 
-def slow(request: HttpRequest) -> HttpResponse:
-    """Take some time."""
-    time.sleep(float(request.GET["seconds"]))
-    return HttpResponse("slow", content_type="text/plain")
+def held(request: HttpRequest) -> HttpResponse:
+    """Write down that it begins, and answer once a file is there."""
+    write_down("held")
+    until = time.monotonic() + 60
+    while not os.path.exists(f"{os.environ['TEST_NOTES']}.release") and time.monotonic() < until:
+        time.sleep(0.01)
+    return HttpResponse("held", content_type="text/plain")
 
 
 def seen(request: HttpRequest) -> JsonResponse:
@@ -143,7 +147,7 @@ def download(request: HttpRequest) -> FileResponse:
 
 
 _VIEWS = (
-    *(hello, slow, seen, count, upload, digest, large, fails, later, wait),
+    *(hello, held, seen, count, upload, digest, large, fails, later, wait),
     *(awaits, numbers, numbers_async, endless, breaks, download),
 )
 urlpatterns = [path("admin/", admin.site.urls), *(path(f"{view.__name__}/", view) for view in _VIEWS)]

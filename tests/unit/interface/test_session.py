@@ -191,9 +191,9 @@ def test_no_answer_refuses() -> None:
 
 def test_an_answer_ends_the_time_limit() -> None:
     async def main() -> None:
-        world, server = World(connect_timeout=0.05), FakeServer()
+        world, server = World(connect_timeout=0.2), FakeServer()
         _, task = await world.open(server)
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.3)
         assert server.sent == [accepted()]
         server.disconnect()
         await task
@@ -673,12 +673,12 @@ def test_a_connection_that_is_too_old_is_closed_by_the_sweep() -> None:
     """Item 59: given one that is open and one that waits for an answer, expect the first to close, and once."""
 
     async def main() -> None:
-        world, server, connecting = World(connection_lifetime=0.05), FakeServer(), FakeServer()
+        world, server, connecting = World(connection_lifetime=0.2), FakeServer(), FakeServer()
         _, task = await world.open(server)
         waiting = world.connect(connecting)
         world.hub.sweep()
         assert server.sent == [accepted()]
-        await asyncio.sleep(0.06)
+        await asyncio.sleep(0.21)
         world.hub.sweep()
         world.hub.sweep()
         await task
