@@ -1,6 +1,7 @@
 """Running a job in the pool: its messages one by one, and what their consumers sent in as few flushes as possible."""
 
 import os
+import threading
 import time
 from collections import Counter
 
@@ -25,6 +26,16 @@ __all__ = ["FLUSH_AFTER", "run_job"]
 
 #: Seconds after which a job's replies leave although more of its messages are to run.
 FLUSH_AFTER = 0.005
+
+
+class _Here(threading.local):
+    """What each thread that runs jobs has for itself."""
+
+    def __init__(self) -> None:
+        self.overdue = Overdue(FLUSH_AFTER)
+
+
+_here = _Here()
 
 
 def run_job(alias: str, channel: str, items: tuple[bytes, ...], claim: tuple[int, int]) -> Outcome | None:
@@ -67,7 +78,7 @@ class _Job:
         self._waiting: list[tuple[ChannelLayer, Send]] = []
         self._again: list[bytes] = []
         self._flushed = time.monotonic()
-        self._overdue = Overdue(FLUSH_AFTER, self._leave)
+        self._overdue = _here.overdue
         self.sent: Counter[str] = Counter()
         self.times = Times()
         self.turns = Turns(layer, self._counts, self._waiting, self.sent, self.times, progress)
@@ -104,7 +115,7 @@ class _Job:
             self._flushed = time.monotonic()
         elif self._waiting and left:
             # who waits for an answer is not to wait for the next consumer too, which may be slow, or its process killed
-            self._overdue.arm()
+            self._overdue.arm(self._leave)
 
     def _leave(self) -> None:
         sends = self._waiting.copy()
