@@ -1,4 +1,4 @@
-"""What other projects did under the same load kit, once: a yardstick beside the tables, not measured again.
+"""What other projects did under the same load kit, once: a yardstick where they are not measured in the same run.
 
 Measured on 2026-11-22 on a virtual machine of two cores (AMD EPYC), all on loopback, each project in the shape that its
 documentation gives for production, with one interface process and one worker. A difference below about a quarter
@@ -14,7 +14,7 @@ between rows of different hours means nothing.
 
 from collections.abc import Mapping, Sequence
 
-__all__ = ["NOTE", "PEERS"]
+__all__ = ["NOTE", "PEERS", "stands_for"]
 
 NOTE = (__doc__ or "").split("\n\n", 1)[1]
 
@@ -69,3 +69,16 @@ PEERS: Mapping[str, Sequence[Sequence[str]]] = {
          "interface 1,256 + redis 1.43", "3"),
     ),
 }  # fmt: skip
+
+#: Subjects whose own rows make recorded ones needless, by the beginning of these.
+_SUBJECTS = {
+    f"{_NEW} (pub/sub)": "Channels 4, pub/sub",
+    _NEW: "Channels 4",
+    "*python-socketio": "python-socketio",
+    "*Celery": "Celery task",
+}
+
+
+def stands_for(name: str) -> str | None:
+    """Return the subject whose place a recorded row takes, or None if that is never measured here."""
+    return next((subject for begin, subject in _SUBJECTS.items() if name.startswith(begin)), None)

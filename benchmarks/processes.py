@@ -4,13 +4,24 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from benchmarks.others.environment import OTHERS
+from benchmarks.subjects import SUBJECTS
 from tests.processes import is_listening
-from tests.servers import LOOPBACK, Process, free_port, rabbitmq_server, redis_server, wait_until
+from tests.servers import Process, free_port, rabbitmq_server, redis_server, wait_until
 
-__all__ = ["ROOT", "Running", "complaints", "run_interface", "run_servers", "run_worker"]
+__all__ = [
+    "ROOT",
+    "Running",
+    "complaints",
+    "interpreter",
+    "run_interface",
+    "run_servers",
+    "run_worker",
+    "start_interface",
+]
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -36,13 +47,22 @@ class Running:
     logs: Path
     port: int
 
-    def start(self, role: str, command: Sequence[str]) -> Process:
-        """Start a process with the interpreter that runs this."""
+    def start(self, role: str, command: Sequence[str], *, python: str = sys.executable) -> Process:
+        """Start a process with an interpreter, by default the one that runs this."""
         process = Process(
-            [sys.executable, "-m", *command], cwd=ROOT, env=dict(self.env), log=self.logs / f"{role}.log", name=role
+            [python, "-m", *command], cwd=ROOT, env=dict(self.env), log=self.logs / f"{role}.log", name=role
         )
         self.pids[role] = process.pid
         return process
+
+    def of(self, subject: str) -> "Running":
+        """Return the same with the environment of a subject."""
+        return replace(self, env={**self.env, **SUBJECTS[subject].env})
+
+
+def interpreter(subject: str) -> str:
+    """Return the interpreter that runs a subject."""
+    return str(OTHERS) if SUBJECTS[subject].is_other else sys.executable
 
 
 @contextmanager
@@ -60,6 +80,7 @@ def run_servers(broker: str, logs: Path) -> Iterator[Running]:
             "CHANNEL_LAYER_URL": redis.url,
             "BROKER": url,
             "BENCH_DATABASE": str(logs / "db.sqlite3"),
+            "BENCH_SOCKET": str(logs / "floor.sock"),
             "REDIS_PORT": str(redis.port),
             "PYTHONPATH": str(ROOT),
         }
@@ -67,29 +88,34 @@ def run_servers(broker: str, logs: Path) -> Iterator[Running]:
 
 
 @contextmanager
-def run_worker(running: Running, app: str, children: int = 1) -> Iterator[Process]:
-    """Run a worker of a Celery app, and go on without waiting until it is ready."""
-    command = ["celery", "-A", app, "worker", "-P", "prefork", "-c", str(children), "-l", "info"]
-    with running.start("worker", command) as process:
+def run_worker(running: Running, subject: str, children: int = 1, role: str = "worker") -> Iterator[Process]:
+    """Run a subject's worker, and go on without waiting until it is ready."""
+    chosen = SUBJECTS[subject]
+    # at "info" a worker logs two lines for each task, and for each of our messages none
+    level = "warning" if chosen.quiet else "info"
+    command = ["celery", "-A", chosen.worker or "", "worker", "-P", "prefork", "-c", str(children), "-l", level]
+    with running.start(role, [*command, "-n", f"{role}@localhost"]) as process:
         yield process
 
 
 @contextmanager
 def run_interface(running: Running, subject: str, children: int = 1) -> Iterator[Process]:
-    """Run a worker and an interface, both ready when the block begins; gives the interface."""
-    app = "benchmarks.project" if subject == "channelcelery" else "benchmarks.floor.worker"
-    with run_worker(running, app, children) as worker:
-        worker.wait_for_output(r"running \d+ channels" if subject == "channelcelery" else r" ready\.", timeout=60)
-        with running.start("interface", _interface_command(subject, running.port)) as process:
-            wait_until(lambda: _listens(process, running.port), timeout=30, what="the interface to listen")
-            yield process
+    """Run a subject's worker, if it has one, and its interface, both ready when the block begins."""
+    chosen = SUBJECTS[subject]
+    with ExitStack() as stack:
+        if chosen.worker:
+            worker = stack.enter_context(run_worker(running, subject, children))
+            worker.wait_for_output(chosen.ready, timeout=60)
+        yield stack.enter_context(start_interface(running, subject, running.port))
 
 
-def _interface_command(subject: str, port: int) -> list[str]:
-    if subject == "channelcelery":
-        return ["django", "runinterface", "--host", LOOPBACK, "--port", str(port)]
-    options = "--ws websockets-sansio --loop uvloop --ws-per-message-deflate false --log-level warning"
-    return ["uvicorn", "benchmarks.floor.interface:app", "--port", str(port), *options.split()]
+@contextmanager
+def start_interface(running: Running, subject: str, port: int, role: str = "interface") -> Iterator[Process]:
+    """Run an interface by itself, ready when the block begins."""
+    command = SUBJECTS[subject].interface.format(port=port).split()
+    with running.start(role, command, python=interpreter(subject)) as process:
+        wait_until(lambda: _listens(process, port), timeout=60, what=f"the {role} to listen")
+        yield process
 
 
 def _listens(process: Process, port: int) -> bool:
@@ -101,11 +127,10 @@ def _listens(process: Process, port: int) -> bool:
 def complaints(logs: Path) -> list[str]:
     """Return the first lines of interface and worker that look like trouble."""
     found = []
-    for role in ("interface", "worker"):
-        log = logs / f"{role}.log"
-        lines = log.read_text("utf-8", "replace").splitlines() if log.exists() else []
+    for log in sorted(logs.glob("*.log")):
+        lines = log.read_text("utf-8", "replace").splitlines()
         bad = [line for line in lines if _COMPLAINT.search(line)]
-        found += [f"{role}: {line[:300]}" for line in bad[:_LINES]]
+        found += [f"{log.stem}: {line[:300]}" for line in bad[:_LINES]]
         if len(bad) > _LINES:
-            found.append(f"{role}: {len(bad) - _LINES} more such lines")
+            found.append(f"{log.stem}: {len(bad) - _LINES} more such lines")
     return found

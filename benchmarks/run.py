@@ -1,8 +1,7 @@
 """`python -m benchmarks.run`: measure, print the tables, and write benchmarks/RESULTS.md after a whole run.
 
 The repeats are the outer loop, so that a noisy quarter of an hour does not fall on one measurement alone. Every
-measurement has processes of its own and empty servers. Leave the machine alone meanwhile: a run of three repeats takes
-about half an hour.
+measurement has processes of its own and empty servers. Leave the machine alone meanwhile.
 """
 
 import argparse
@@ -20,9 +19,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks.machine import describe_commit, describe_machine, describe_versions
-from benchmarks.matrix import PARTS, Measurement, Windows, matrix, windows
+from benchmarks.matrix import PARTS, Measurement, Windows, matrix, seconds, windows
 from benchmarks.measure import Row, measure
 from benchmarks.oddities import oddities
+from benchmarks.others.environment import prepare
 from benchmarks.peers import NOTE
 from benchmarks.processes import ROOT
 from benchmarks.sections import sections
@@ -41,9 +41,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.run", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    length = parser.add_mutually_exclusive_group()
-    length.add_argument("--quick", action="store_true", help="short windows, one repeat: does it work at all?")
-    length.add_argument("--full", action="store_true", help="a group of 5,000 and 10,000 idle sockets too")
+    parser.add_argument("--quick", action="store_true", help="short windows, one repeat: does it work at all?")
     parser.add_argument("--repeats", type=int, help="how often everything is measured (3; with --quick 1)")
     parser.add_argument("--only", type=_parts, default=PARTS, metavar="PARTS", help=f"some of {','.join(PARTS)}")
     parser.add_argument("--output", type=Path, help="where to write the tables (after a whole run: RESULTS.md)")
@@ -69,8 +67,8 @@ def _measure_all(measurements: Sequence[Measurement], chosen: Windows, repeats: 
                 row = measure(measurement, chosen, repeat)
                 rows.append(row)
                 print(json.dumps(asdict(row)), file=lines, flush=True)
-                seconds = time.monotonic() - begun
-                print(f"{row.at[11:]} {repeat}/{repeats} {measurement} ({seconds:.0f} s)", file=sys.stderr, flush=True)
+                took = time.monotonic() - begun
+                print(f"{row.at[11:]} {repeat}/{repeats} {measurement} ({took:.0f} s)", file=sys.stderr, flush=True)
                 for odd in oddities([row]):
                     print(f"    {odd}", file=sys.stderr, flush=True)
     return rows
@@ -111,13 +109,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _raise_file_limit()
     # an ordinary exit ends what was started
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    chosen = windows(quick=options.quick, full=options.full)
-    measurements = matrix(options.only, chosen, full=options.full)
+    chosen = windows(quick=options.quick)
+    if failed := prepare():
+        print(f"The other projects are left out, and their recorded figures stand in: {failed}", file=sys.stderr)
+    measurements = matrix(options.only, chosen, others=not failed)
     if not shutil.which("wrk"):
         print("HTTP is left out: wrk is not installed (apt-get install wrk)", file=sys.stderr)
         measurements = [measurement for measurement in measurements if measurement.part != "http"]
     raw = Path(tempfile.mkdtemp(prefix="bench-")) / "rows.jsonl"
-    print(f"{len(measurements) * options.repeats} measurements; raw figures in {raw}", file=sys.stderr)
+    minutes = options.repeats * sum(seconds(each, chosen) for each in measurements) / 60
+    print(
+        f"{len(measurements) * options.repeats} measurements, about {minutes:.0f} minutes on two idle cores; "
+        f"raw figures in {raw}",
+        file=sys.stderr,
+        flush=True,
+    )
     try:
         rows = _measure_all(measurements, chosen, options.repeats, raw)
     except (

@@ -5,14 +5,14 @@ from typing import Any
 
 from benchmarks.matrix import Measurement
 from benchmarks.measure import Row
-from benchmarks.peers import PEERS
-from benchmarks.tables import cell, cpu_split, look_up, markdown, ratio_cell
+from benchmarks.peers import PEERS, stands_for
+from benchmarks.ratios import label, ratios
+from benchmarks.tables import cell, cpu_split, look_up, markdown
+from benchmarks.targets import targets
 
 __all__ = ["sections"]
 
 Reports = Mapping[Measurement, Sequence[Mapping[str, Any]]]
-
-_BROKER_NAMES = {"rabbitmq": "RabbitMQ", "redis": "Redis"}
 
 
 def sections(rows: Sequence[Row]) -> str:
@@ -21,59 +21,30 @@ def sections(rows: Sequence[Row]) -> str:
     for row in rows:
         if "error" not in row.result:
             reports.setdefault(row.measurement, []).append(row.result)
-    found = []
+    found = [targets(rows)]
     for part, (title, head, make) in _TABLES.items():
         own = [line for measurement in reports if measurement.part == part for line in make(measurement, reports)]
-        shown = {line[1] for line in own}
-        # a peer's row of a size that was not measured now compares with nothing
-        peers = [line for line in PEERS.get(part, ()) if part not in ("echo", "idle", "group") or line[1] in shown]
-        found.append(markdown(title, head, [*own, *peers] if own else []))
-        if part == "echo":
-            found.append(_ratios(rows))
-        if part == "reliable":
-            found.append(_beside_tasks(rows))
+        found += [markdown(title, head, [*own, *_recorded(part, own, reports)] if own else []), ratios(rows, part)]
     found.append(_noise(rows))
     return "\n".join(text for text in found if text)
 
 
-def _name(measurement: Measurement) -> str:
-    return f"{measurement.subject}, {_BROKER_NAMES[measurement.broker]}"
+def _recorded(part: str, own: Sequence[Sequence[str]], reports: Reports) -> list[Sequence[str]]:
+    """Return the recorded rows of what was not measured now, at sizes that were."""
+    subjects = {measurement.subject for measurement in reports if measurement.part == part}
+    sizes = {line[1] for line in own}
+    return [
+        line
+        for line in PEERS.get(part, ())
+        if stands_for(line[0]) not in subjects and (part in ("queue", "http") or line[1] in sizes)
+    ]
 
 
 def _echo(measurement: Measurement, reports: Reports) -> list[list[str]]:
     found = reports[measurement]
     paths = ("msgs_per_s", "latency.p50_ms", "latency.p99_ms", "cpu.server_cpu_us_per")
     numbers = [cell(found, path) for path in paths]
-    return [[_name(measurement), f"{measurement.size:,}", *numbers, cpu_split(found), str(len(found))]]
-
-
-def _ratios(rows: Sequence[Row]) -> str:
-    """Compare with the floor, repeat by repeat: what was slow for one was slow for the other."""
-    head = ["broker", "rate / floor", "CPU / floor", "runs"]
-    paths = ("msgs_per_s", "cpu.server_cpu_us_per")
-    return markdown("Echo beside the floor, 100 sockets", head, _compare(rows, "echo", "floor", 100, paths))
-
-
-def _beside_tasks(rows: Sequence[Row]) -> str:
-    """Compare with a plain Celery task of the same guarantees, repeat by repeat."""
-    head = ["broker", "rate / task", "CPU / task", "publish rate / task", "runs"]
-    paths = ("drain_per_s", "cpu.server_cpu_us_per", "publish_per_s")
-    return markdown("Reliable messages beside tasks", head, _compare(rows, "reliable", "task", 1, paths))
-
-
-def _compare(rows: Sequence[Row], part: str, other: str, size: int, paths: Sequence[str]) -> list[list[str]]:
-    by_key = {(row.measurement, row.repeat): row.result for row in rows if "error" not in row.result}
-    lines = []
-    for broker, name in _BROKER_NAMES.items():
-        product, beside = (Measurement(part, broker, subject, size) for subject in ("channelcelery", other))
-        pairs = [
-            (result, by_key[beside, repeat])
-            for (measurement, repeat), result in by_key.items()
-            if measurement == product and (beside, repeat) in by_key
-        ]
-        if pairs:
-            lines.append([name, *(ratio_cell(pairs, path) for path in paths), str(len(pairs))])
-    return lines
+    return [[label(measurement), f"{measurement.size:,}", *numbers, cpu_split(found), str(len(found))]]
 
 
 def _group(measurement: Measurement, reports: Reports) -> list[list[str]]:
@@ -85,7 +56,7 @@ def _group(measurement: Measurement, reports: Reports) -> list[list[str]]:
         numbers = [cell(found, path) for path in paths]
         lost = f"{sum(part['lost'] for part in found):,} of {sum(part['expected'] for part in found):,}"
         lines.append(
-            [_name(measurement), f"{measurement.size:,}", rate, *numbers, cpu_split(found), lost, str(len(found))]
+            [label(measurement), f"{measurement.size:,}", rate, *numbers, cpu_split(found), lost, str(len(found))]
         )
     return lines
 
@@ -103,7 +74,7 @@ def _idle(measurement: Measurement, reports: Reports) -> list[list[str]]:
         )
         numbers = [cell(found, path) for path in paths]
         split, idle = cpu_split(found, "connect_cpu"), cell(found, "idle_cpu_pct.interface")
-        lines.append([_name(measurement), f"{wanted:,}", *numbers, split, idle, str(len(found))])
+        lines.append([label(measurement), f"{wanted:,}", *numbers, split, idle, str(len(found))])
     return lines
 
 
@@ -111,13 +82,13 @@ def _queue(measurement: Measurement, reports: Reports) -> list[list[str]]:
     found = reports[measurement]
     rate, cpu = cell(found, "drain_per_s"), cell(found, "cpu.server_cpu_us_per")
     publish = [cell(found, path) for path in ("publish_per_s", "publish_cpu_us")]
-    return [[_name(measurement), str(measurement.size), rate, cpu, cpu_split(found), *publish, str(len(found))]]
+    return [[label(measurement), str(measurement.size), rate, cpu, cpu_split(found), *publish, str(len(found))]]
 
 
 def _http(measurement: Measurement, reports: Reports) -> list[list[str]]:
     found = reports[measurement]
     numbers = [cell(found, path) for path in ("req_per_s", "p50_ms", "p99_ms", "cpu.server_cpu_us_per")]
-    return [["channelcelery, inline", *numbers, cpu_split(found), str(len(found))]]
+    return [[label(measurement), *numbers, cpu_split(found), str(len(found))]]
 
 
 def _noise(rows: Sequence[Row]) -> str:
@@ -178,7 +149,7 @@ _TABLES: Mapping[str, tuple[str, Sequence[str], _Make]] = {
         _queue,
     ),
     "http": (
-        "HTTP in the interface, wrk -t1 -c32, 13 bytes",
+        "HTTP, wrk -t1 -c32, a page of 13 bytes",
         ("", "requests/s", "p50 ms", "p99 ms", "CPU us/request", *_CPU),
         _http,
     ),

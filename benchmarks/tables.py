@@ -12,10 +12,13 @@ _NOTHING = 0.05
 
 
 def look_up(result: Mapping[str, Any], path: str) -> float | None:
-    """Return a number inside a report, by its dotted path, or None."""
+    """Return a number inside a report, by its dotted path with the positions in lists, or None."""
     value: Any = result
     for key in path.split("."):
-        value = value.get(key) if isinstance(value, Mapping) else None
+        if isinstance(value, list):
+            value = value[int(key)] if int(key) < len(value) else None
+        else:
+            value = value.get(key) if isinstance(value, Mapping) else None
     return value if isinstance(value, int | float) else None
 
 

@@ -39,11 +39,13 @@ def _add_own(modes: dict[str, argparse.ArgumentParser]) -> None:
     for name in ("group", "idle"):
         modes[name].add_argument("--settle", type=float, default=2.0, help="seconds of rest after connecting")
     modes["idle"].add_argument("--steps", default="1000,5000", help="numbers of sockets")
+    modes["idle"].add_argument("--deflate", action="store_true", help="offer permessage-deflate")
     modes["idle"].add_argument("--hold", type=float, default=5.0, help="seconds to hold each step")
     group_mode = modes["group"]
     group_mode.add_argument("--conns", type=int, default=100)
     group_mode.add_argument("--sender", required=True, help="the command of the sender process")
     group_mode.add_argument("--group", default="bench")
+    group_mode.add_argument("--join", default="", help="what a socket says first; its answer begins likewise")
     group_mode.add_argument("--sends", type=int, default=30, help="sends one by one")
     group_mode.add_argument("--timeout-full", type=float, default=15.0, help="seconds for the last receipt")
     group_mode.add_argument("--rate", type=float, default=0, help="paced sends per second")

@@ -17,7 +17,7 @@ from typing import Any
 from benchmarks.kit.figures import cpu_report, latencies, pids_with_client
 from benchmarks.kit.procstat import snapshot
 from benchmarks.kit.sender import Sender, Sent
-from benchmarks.kit.websocket import WebSocket, connect_many
+from benchmarks.kit.websocket import WebSocket, connect_many, frame
 
 __all__ = ["group"]
 
@@ -34,6 +34,8 @@ class Receipts:
         disorder: receipts that were repeated, or overtaken by a later one.
         strange: messages that were no send of ours.
         collecting: whether the seconds of each receipt are kept.
+        joining: what the answers of sockets that join begin with.
+        joined: how many have.
     """
 
     everyone: int = -1
@@ -41,6 +43,8 @@ class Receipts:
     disorder: int = 0
     strange: int = 0
     collecting: bool = False
+    joining: bytes = b""
+    joined: int = 0
     seconds: "array.array[float]" = field(default_factory=lambda: array.array("d"))
     count: dict[int, int] = field(default_factory=dict)
     first: dict[int, float] = field(default_factory=dict)
@@ -54,7 +58,10 @@ class Receipts:
         now = time.monotonic()
         at = payload.find(b"b:")
         if at < 0:
-            self.strange += 1
+            if self.joining and payload.startswith(self.joining):
+                self.joined += 1
+            else:
+                self.strange += not self.joining
             return
         number = int(payload[at + 2 : at + 14])
         if number <= socket.seq:
@@ -114,6 +121,8 @@ async def group(options: Namespace) -> dict[str, Any]:
         options.timeout,
     )
     receipts.everyone = len(connected.sockets)
+    if options.join:
+        await _join(connected.sockets, receipts, options.join.encode(), options.timeout)
     connect_s = time.monotonic() - begun
     await asyncio.sleep(options.settle)
     sender = await Sender.start(options.sender)
@@ -140,6 +149,19 @@ async def group(options: Namespace) -> dict[str, Any]:
         "strange": receipts.strange,
         "closed_early": len(receipts.closed),
     }
+
+
+async def _join(sockets: Sequence[WebSocket], receipts: Receipts, text: bytes, timeout: float) -> None:
+    """Let each socket say what takes it into the group, and wait until all were answered; none may have been before."""
+    receipts.joining = text
+    for socket in sockets:
+        socket.transport.write(frame(1, text))
+    limit = time.monotonic() + timeout
+    while receipts.joined < len(sockets) and time.monotonic() < limit:
+        await asyncio.sleep(0.02)
+    if receipts.joined < len(sockets):
+        raise TimeoutError(f"{receipts.joined} of {len(sockets)} sockets joined within {timeout:g} s")
+    receipts.strange = 0
 
 
 async def _one_by_one(run: Run) -> dict[str, Any]:

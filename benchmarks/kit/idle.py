@@ -11,6 +11,9 @@ from benchmarks.kit.websocket import WebSocket, connect_many
 
 __all__ = ["idle"]
 
+#: As browsers offer it.
+_DEFLATE = b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
+
 
 async def idle(options: Namespace) -> dict[str, Any]:
     """Run all steps and return their reports; it ends early if not all sockets of a step could be opened."""
@@ -40,7 +43,13 @@ async def _step(
     before, begun = snapshot(pids), time.monotonic()
     missing = wanted - len(sockets)
     connected = await connect_many(
-        options.url, missing, options.connect_concurrency, _ignore, closed.append, options.timeout
+        options.url,
+        missing,
+        options.connect_concurrency,
+        _ignore,
+        closed.append,
+        options.timeout,
+        headers=_DEFLATE if options.deflate else b"",
     )
     wall = time.monotonic() - begun
     after = snapshot(pids)

@@ -1,7 +1,8 @@
 """A small, fast WebSocket client: raw asyncio protocols and hand-made frames (RFC 6455).
 
-The frames of one read are taken apart in one go. No extension is offered, so no server compresses. Clients have to mask
-what they send: the mask here is four zero bytes, legal on the wire, and the server still does its unmasking.
+The frames of one read are taken apart in one go. No extension is offered unless a caller does, and then only to see
+what it costs to hold such sockets: compressed messages are not read. Clients have to mask what they send: the mask
+here is four zero bytes, legal on the wire, and the server still does its unmasking.
 """
 
 import array
@@ -41,10 +42,12 @@ class WebSocket(asyncio.Protocol):
         opened: becomes this socket once the server has answered 101, or an error.
         on_message: called with this socket and each message.
         on_closed: called with this socket if it was open and the connection ended.
+        headers: more lines of the request, each with its end.
     """
 
     __slots__ = (
         "buffer",
+        "headers",
         "is_closed",
         "is_open",
         "key",
@@ -60,9 +63,15 @@ class WebSocket(asyncio.Protocol):
     )
 
     def __init__(
-        self, url: SplitResult, opened: "asyncio.Future[WebSocket]", on_message: "OnMessage", on_closed: "OnClosed"
+        self,
+        url: SplitResult,
+        opened: "asyncio.Future[WebSocket]",
+        on_message: "OnMessage",
+        on_closed: "OnClosed",
+        headers: bytes = b"",
     ) -> None:
         self.url = url
+        self.headers = headers
         self.opened = opened
         self.on_message = on_message
         self.on_closed = on_closed
@@ -81,8 +90,8 @@ class WebSocket(asyncio.Protocol):
         host = self.url.netloc.encode()
         transport.write(
             b"GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\nOrigin: http://%s\r\n\r\n"
-            % (path.encode(), host, self.key, host)
+            b"Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\nOrigin: http://%s\r\n%s\r\n"
+            % (path.encode(), host, self.key, host, self.headers)
         )
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -181,26 +190,35 @@ class Connected:
 
 
 async def connect_many(
-    url: str, count: int, concurrency: int, on_message: OnMessage, on_closed: OnClosed, timeout: float
+    url: str,
+    count: int,
+    concurrency: int,
+    on_message: OnMessage,
+    on_closed: OnClosed,
+    timeout: float,
+    *,
+    headers: bytes = b"",
 ) -> Connected:
     """Open sockets, each tried three times.
 
     Args:
-        url: where to.
+        url: where to; several with commas between them get sockets in turn.
         count: how many.
         concurrency: handshakes under way at most.
         on_message: called with a socket and each of its messages.
         on_closed: called with a socket that the server closed.
         timeout: seconds for one handshake.
+        headers: more lines of each request, each with its end.
     """
-    parts, done, left = urlsplit(url), Connected(), iter(range(count))
+    urls = [urlsplit(each) for each in url.split(",")]
+    done, left = Connected(), iter(range(count))
 
     async def open_some() -> None:
-        for _ in left:
+        for number in left:
             for _ in range(_TRIES):
                 begun = time.monotonic()
                 try:
-                    socket = await _connect(parts, on_message, on_closed, timeout)
+                    socket = await _connect(urls[number % len(urls)], on_message, on_closed, timeout, headers)
                 except (OSError, TimeoutError) as error:
                     text = f"{type(error).__name__}: {error}"
                     done.errors[text] = done.errors.get(text, 0) + 1
@@ -214,11 +232,13 @@ async def connect_many(
     return done
 
 
-async def _connect(url: SplitResult, on_message: OnMessage, on_closed: OnClosed, timeout: float) -> WebSocket:
+async def _connect(
+    url: SplitResult, on_message: OnMessage, on_closed: OnClosed, timeout: float, headers: bytes
+) -> WebSocket:
     loop = asyncio.get_running_loop()
     opened: asyncio.Future[WebSocket] = loop.create_future()
     transport, _ = await loop.create_connection(
-        lambda: WebSocket(url, opened, on_message, on_closed), url.hostname or "127.0.0.1", url.port or 80
+        lambda: WebSocket(url, opened, on_message, on_closed, headers), url.hostname or "127.0.0.1", url.port or 80
     )
     try:
         return await asyncio.wait_for(opened, timeout)

@@ -19,7 +19,9 @@ CHANNEL_LAYERS = {
         "BACKEND": "channelcelery.layers.RedisChannelLayer",
         "CONFIG": {
             "hosts": [os.environ["CHANNEL_LAYER_URL"]],
-            "http": os.environ.get("BENCH_HTTP", "inline"),
+            "http": os.environ.get("BENCH_HTTP", "worker"),
+            # all clients come at once, and from one machine
+            "connect_rate": 100_000,
             # this one is filled before its worker starts, which can take longer than a message lives by default
             "channel_capacity": {"nothing": 10_000_000},
             "expiry": 600,
