@@ -105,7 +105,7 @@ def test_given_more_messages_than_there_is_room_for_then_room_goes_round_and_no_
     setup: WorkerSetup, killing: bool
 ) -> None:
     """Items 60 and 157: in full with every setting at its default, in short with less of everything."""
-    setup.config = scaled(json.dumps({"channel_capacity": {"websocket.receive": 50}}), "{}")
+    setup.config = scaled(json.dumps({"channel_capacity": {"websocket.receive": 20}, "publish_buffer": 20}), "{}")
     sockets, frames = scaled((8, 25), (200, 100))
     texts = [str(number) for number in range(frames)]
     stop = threading.Event()
@@ -276,15 +276,17 @@ def test_given_workers_for_some_channels_only_then_each_runs_its_own_in_order(se
 def test_if_the_interface_is_killed_then_the_disconnect_runs_after_all_that_came(setup: WorkerSetup) -> None:
     """Items 116 and 171: it has no number."""
     setup.config = json.dumps({"heartbeat": 0.3, "node_expiry": 1})
-    with ordered_site(setup) as site:
+    with ordered_site(setup) as site, redis.Redis.from_url(setup.layer) as store:
+
+        def waiting() -> int:
+            return sum(map(store.hlen, store.keys("cc:parked:*")))
 
         async def run() -> None:
             async with site.open("/strict/x/") as socket:
                 for text in ("a", "sleep 3", "b", "c"):
                     await socket.send(text)
                 await socket.recv()
-                await asyncio.to_thread(wait_until, lambda: orders(site.ran("x")) == [0, 1])
-                await asyncio.sleep(0.5)  # the frames are on their way
+                await asyncio.to_thread(wait_until, lambda: waiting() == 2, what="b and c to wait for their turn")
                 site.interface.kill()
 
         asyncio.run(run())
