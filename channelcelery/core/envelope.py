@@ -17,6 +17,7 @@ import msgpack
 from channelcelery.exceptions import InvalidContent, InvalidEnvelope, MessageTooLarge
 
 __all__ = [
+    "MAX_BYTES",
     "MAX_DEPTH",
     "VERSION",
     "Batch",
@@ -38,6 +39,9 @@ VERSION = 1
 #: How deep a message's dicts and lists may be nested, the message itself included. msgpack writes deeper than it reads,
 #: and Python's own functions (copying, comparing, printing) give up at less than a thousand.
 MAX_DEPTH = 100
+#: Bytes that are read at once: above what CONFIG["inbox_bytes"] is by default, and below what brokers and Redis take.
+#: Half of it is what one message may take, whatever CONFIG["message_size"] says.
+MAX_BYTES = 128 * 1024 * 1024
 
 _RULE = "a message holds bytes, text, 64-bit integers, floats, lists, dicts with text keys, booleans and None"
 
@@ -83,6 +87,7 @@ def encode_content(content: object, limit: int) -> bytes:
         InvalidContent: not a dict, or a key or value that cannot travel.
         MessageTooLarge: it is above the limit.
     """
+    limit = min(limit, MAX_BYTES // 2)
     if not isinstance(content, dict):
         raise InvalidContent(f"a message is a dict, not {type(content).__name__}: send {{'text': …}}")
     _check_shape(content, limit)
@@ -235,7 +240,10 @@ def unpack(data: bytes) -> Any:
     Raises:
         InvalidEnvelope: it is something else.
     """
+    if len(data) > MAX_BYTES:
+        raise InvalidEnvelope(f"{len(data)} bytes, where {MAX_BYTES} are read at most")
     try:
+        # no list, map or text within can be longer than the data: those are the defaults of max_…_len.
         # timestamps, which we never write, pass by ext_hook: 1 makes them floats, which are values like others
         return msgpack.unpackb(data, object_hook=_text_keys, ext_hook=_refuse_extension, timestamp=1)
     except (ValueError, TypeError, RecursionError, msgpack.exceptions.StackError) as error:

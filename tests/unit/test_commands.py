@@ -3,6 +3,7 @@
 import io
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -61,8 +62,10 @@ class Served:
         monkeypatch.setattr(server, "serve", lambda server: True)
         settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channelcelery.layers.RedisChannelLayer"}}
 
-    def _make(self, application: Any, config: LayerConfig, binding: server.Binding, **more: Any) -> None:
-        self.config, self.binding, self.more = config, binding, more
+    def _make(self, application: Any, config: LayerConfig, binding: server.Binding, **more: Any) -> Any:
+        self.application, self.config, self.binding, self.more = application, config, binding, more
+        self.server = SimpleNamespace(started=False)
+        return self.server
 
     def by(self, *arguments: str) -> "Served":
         call_command("runinterface", *arguments, skip_checks=True, stdout=io.StringIO())
@@ -72,6 +75,13 @@ class Served:
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch, settings: Any) -> Served:
     return Served(monkeypatch, settings)
+
+
+def test_runinterface_is_ready_once_it_listens(served: Served) -> None:
+    application = served.by().application
+    assert not application.listens()
+    served.server.started = True
+    assert application.listens()
 
 
 class TestOptionsOfRuninterface:

@@ -1,6 +1,7 @@
 """How messages are encoded (items 22 to 24 and 56), and which versions can be read."""
 
 import re
+import tracemalloc
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
@@ -280,6 +281,36 @@ class TestGarbage:
         for bomb in (opening * 100_000, opening * 100_000 + b"\xc0"):
             with pytest.raises(InvalidEnvelope):
                 decode(bomb)
+
+    @pytest.mark.parametrize("decode", DECODERS)
+    @pytest.mark.parametrize(
+        "claim",
+        [b"\xdd", b"\xdf", b"\xdb", b"\xc6", b"\xc9"],
+        ids=["list", "map", "text", "bytes", "extension"],
+    )
+    @pytest.mark.parametrize("length", [1_000_000, 2**32 - 1])
+    def test_given_a_few_bytes_that_claim_to_be_many_expect_invalid_envelope_and_no_memory_taken(
+        self, decode: Callable[[bytes], object], claim: bytes, length: int
+    ) -> None:
+        claimed = claim + length.to_bytes(4, "big") + b"\xc0" * 100
+        tracemalloc.start()
+        try:
+            for attack in (claimed, b"\x81\xa1b" + claimed, b"\x91" * 50 + claimed):
+                with pytest.raises(InvalidEnvelope):
+                    decode(attack)
+            assert tracemalloc.get_traced_memory()[1] < 500_000
+        finally:
+            tracemalloc.stop()
+
+    @pytest.mark.parametrize("decode", DECODERS)
+    def test_given_more_bytes_than_any_writer_sends_expect_them_not_read(
+        self, decode: Callable[[bytes], object], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(envelope, "MAX_BYTES", 1_000)
+        with pytest.raises(InvalidEnvelope, match="1001 bytes, where 1000 are read at most"):
+            decode(b"\xc5" + (998).to_bytes(2, "big") + bytes(998))
+        with pytest.raises(MessageTooLarge):  # so that none is sent that could not be read
+            envelope.encode_content({"text": "x" * 500}, 1_000_000)
 
     @pytest.mark.parametrize("decode", DECODERS)
     def test_given_bytes_after_the_end_expect_invalid_envelope(self, decode: Callable[[bytes], object]) -> None:

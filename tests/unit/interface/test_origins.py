@@ -39,6 +39,25 @@ def test_welcome_origins(origin: bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    ("allowed", "origin", "welcome"),
+    [
+        ("xn--bcher-kva.example", b"https://xn--bcher-kva.example", True),
+        ("xn--bcher-kva.example", b"https://XN--BCHER-KVA.example:443", True),
+        (".xn--bcher-kva.example", b"https://shop.xn--bcher-kva.example", True),
+        # as people write it, which no browser sends
+        ("xn--bcher-kva.example", "https://bücher.example".encode(), False),
+        ("bücher.example", b"https://xn--bcher-kva.example", False),
+        # an "a" that is Cyrillic looks the same in the address line, and is another name
+        ("example.org", b"https://xn--exmple-4nf.org", False),
+        ("xn--bcher-kva.example", b"https://bcher-kva.example", False),
+        ("xn--bcher-kva.example", b"https://xn--bcher-kva.example.evil.test", False),
+    ],
+)
+def test_international_names_are_as_browsers_send_them(allowed: str, origin: bytes, welcome: bool) -> None:
+    assert (refusal(HOST, COOKIE, (b"origin", origin), origins=[allowed]) is None) is welcome
+
+
+@pytest.mark.parametrize(
     "origin",
     [
         b"",
