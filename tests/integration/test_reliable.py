@@ -213,7 +213,11 @@ def test_given_settings_for_the_project_s_own_tasks_expect_reliable_channels_to_
     assert sorted(setup.letters("reason", "attempts")) == [("killed", 3), ("raised", 3)]
 
 
-@pytest.mark.parametrize("pool", ["prefork", "threads"])
+#: Of the others the chaos suite has a form.
+_RESTARTED = [("redis", "prefork"), ("amqp", "prefork"), ("redis", "threads"), ("amqp", "solo")]
+
+
+@pytest.mark.parametrize(("broker_url", "pool"), _RESTARTED, indirect=["broker_url"])
 def test_if_workers_are_restarted_expect_each_message_once(setup: ReliableSetup, pool: str) -> None:
     """Given a backlog / If workers end by SIGTERM one after another / Expect nothing lost, nothing twice."""
     setup.send_reliably(*numbers(150))
@@ -262,17 +266,21 @@ def test_if_a_queue_has_other_arguments_expect_the_worker_to_end_and_say_what_to
         assert "cc:reliable:orders was declared before with other arguments" in worker.output()
 
 
-@pytest.mark.parametrize("broker_url", ["redis"], indirect=True)
-def test_given_a_message_that_runs_expect_its_consumer_s_name_where_tasks_are_shown(setup: ReliableSetup) -> None:
-    """Given processes that end after two messages each / Expect `celery inspect active` to name it, and its kind."""
+@pytest.mark.parametrize("broker_url", ["amqp"], indirect=True)
+def test_given_a_pool_that_changes_expect_it_to_grow_and_consumers_where_tasks_are_shown(setup: ReliableSetup) -> None:
+    """Given processes that end after two messages each, one to three of them / If a message takes long / Expect others
+    to run beside it, and `celery inspect active` to name its consumer, and its kind.
+    """
     name = "tests.project_reliable.consumers.handle"
     with (
-        setup.worker("prefork", concurrency=1, arguments=["--max-tasks-per-child", "2"]),
+        setup.worker("prefork", 1, ["--max-tasks-per-child", "2", "--autoscale", "3,1", *_UNLIMITED]),
         Celery("asking", broker=setup.broker, set_as_current=False) as asking,
     ):
-        setup.send_reliably(("orders", {"number": 0, "seconds": 2}), *numbers(5)[1:])
+        setup.send_reliably(("orders", {"number": 0, "seconds": 4}), *numbers(7)[1:])
         setup.wait_for("start", 1)
         (active,) = (asking.control.inspect(timeout=5, limit=1).active() or {}).values()
-        assert [(task["name"], task["type"]) for task in active] == [(name, "channelcelery.reliable")]
-        setup.wait_for("end", 5)
+        assert {(task["name"], task["type"]) for task in active} == {(name, "channelcelery.reliable")}
+        setup.wait_for("end", 7)
     assert set(setup.counted("start").values()) == {1}
+    ended = [line.split()[1] for line in setup.lines() if line.startswith("end ")]
+    assert ended[0] != "0", "others did not wait for it"
