@@ -165,6 +165,8 @@ class Session:
             self._accepted = True
             self._enter(State.OPEN)
         elif plan.state is State.CLOSED:
+            # a refusal has no code; what is sent with a close accepts first
+            self._accepted = self._accepted or plan.code is not None
             self._enter(State.CLOSED, plan.code or 1006)
         for event, size in plan.events:
             self._outlet.put(event, size)

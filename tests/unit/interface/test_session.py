@@ -221,6 +221,23 @@ def test_a_consumer_refuses(reply: dict[str, Any], caplog: pytest.LogCaptureFixt
     assert [record.getMessage() for record in caplog.records] == ["WebSocket '/chat/' was refused"]
 
 
+def test_a_consumer_says_why_it_closes(caplog: pytest.LogCaptureFixture) -> None:
+    """Item 119: then it was accepted, as its line says, too."""
+
+    async def main() -> None:
+        world, server = World(), FakeServer()
+        task = world.connect(server)
+        await until(lambda: len(world.hub))
+        with caplog.at_level(logging.INFO, "django.channels.interface"):
+            world.reply(next(iter(world.hub.channels())), text="no such room", close=4001)
+            await task
+        assert server.sent == [accepted(), text("no such room"), closed(4001)]
+
+    run(main)
+    (record,) = caplog.records
+    assert record.getMessage().startswith("WebSocket '/chat/' ended with 4001 after ")
+
+
 def test_a_client_that_leaves_during_the_handshake_is_disconnected() -> None:
     """Item 127."""
 
