@@ -1,6 +1,7 @@
 """The commands that the README gives: each starts what it says, from where it says, or says why not."""
 
 import os
+import re
 import signal
 import time
 import urllib.error
@@ -103,6 +104,7 @@ def test_runserver_without_worker_beside_runworker(shared_site: Site) -> None:
         wait_for_worker(worker)
         shared_site.wait_for_interface(server)
         expect_it_works(shared_site)
+        assert re.search(r"running \d+ channels|a worker in it", server.output()) is None
 
 
 # two processes
