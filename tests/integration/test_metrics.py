@@ -1,19 +1,35 @@
 """What probes and Prometheus get from real processes: every count exact, and 503 only where something is wrong."""
 
-from collections.abc import Callable
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.integration.observed import Samples, site
 from tests.integration.workers import WorkerSetup
-from tests.servers import RedisServer, wait_until
+from tests.servers import Process, RedisServer, wait_until
 
 SAY = "tests.project.consumers.say"
 
 
 def labelled(samples: Samples, name: str) -> dict[str, float]:
     return {labels[0]: value for (sample, *labels), value in samples.items() if sample == name}
+
+
+@contextmanager
+def standing_still(worker: Process) -> Iterator[None]:
+    """Have the processes of a worker's pool stand still for the length of a block."""
+    children = [int(pid) for pid in Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()]
+    for pid in children:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in children:
+            os.kill(pid, signal.SIGCONT)
 
 
 @pytest.mark.parametrize("broker_url", ["redis"], indirect=True)
@@ -53,11 +69,12 @@ def test_given_sockets_and_messages_expect_each_counted_once(setup: WorkerSetup)
         )
         running.worker.wait_for(run_total=13.0)
         # what waits at the broker, as long as it does
-        setup.send_work(40, 0.05)
-        depths = wait_until(
-            lambda: seen if (seen := labelled(running.worker.samples(), "queue_depth"))["work"] else None,
-            what="a depth",
-        )
+        with standing_still(running.worker.process):
+            setup.send_work(40, 0.05)
+            depths = wait_until(
+                lambda: seen if (seen := labelled(running.worker.samples(), "queue_depth"))["work"] else None,
+                what="a depth",
+            )
         assert depths["work"] <= 40
         # of each routed channel, whatever else the broker holds
         assert depths.keys() >= {"work", "websocket.connect", "raise"}

@@ -113,6 +113,7 @@ def test_nothing_that_the_publisher_took_is_lost_however_much_it_is() -> None:
     publisher.stop(10.0)
     assert [content["number"] for content in layer.publisher.queues["websocket.receive"]] == list(range(2_500))
     assert publisher.waiting == 0
+    assert publisher.published == {"websocket.receive": 2_500}
 
 
 def in_line(world: World) -> int:
