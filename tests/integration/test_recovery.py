@@ -12,25 +12,25 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.integration.test_interface_process import interface
 from tests.integration.workers import WorkerSetup
-from tests.processes import wait_until
+from tests.processes import Process, wait_until
 from tests.scale import scaled
 from tests.servers import RabbitServer, RedisServer
 
-#: Seconds that a server stays away.
-AWAY = scaled(1.0, 10.0)
-#: Seconds for all to go on once it is back.
-SOON = 15.0
+#: Seconds that a server stays away once it was missed.
+AWAY = scaled(0.0, 10.0)
+#: Seconds for all to go on once it is back; in short with patience with a busy machine.
+SOON = scaled(30.0, 15.0)
 _numbers = itertools.count()
 
 
 @contextmanager
-def site(setup: WorkerSetup) -> Iterator[ClientConnection]:
+def site(setup: WorkerSetup) -> Iterator[tuple[ClientConnection, Process, Process]]:
     """Run worker and interface with one open socket that is in a group; none of them may end."""
     with setup.worker(concurrency=2) as worker, interface(setup) as it:
         url = f"ws://127.0.0.1:{it.port}/group/g/"
         with connect(url, compression=None, proxy=None, open_timeout=20, close_timeout=1) as client:
             expect_to_be_heard(client)
-            yield client
+            yield client, worker, it.process
             expect_to_be_heard(client)
         assert (worker.returncode, it.process.returncode) == (None, None)
 
@@ -57,8 +57,9 @@ def test_given_redis_away_emptied_and_away_as_the_broker_expect_all_to_go_on(
 ) -> None:
     """Item 62. Given a Redis for the layer and one as the broker, stopped one after the other."""
     layer, broker = new_redis(), new_redis()
-    with site(replace(setup, layer=layer.url, broker=broker.url)) as client:
+    with site(replace(setup, layer=layer.url, broker=broker.url)) as (client, worker, holder):
         layer.kill()
+        holder.wait_for_output("Sockets stay open")
         time.sleep(AWAY)
         layer.start()
         expect_to_be_heard(client)
@@ -66,6 +67,7 @@ def test_given_redis_away_emptied_and_away_as_the_broker_expect_all_to_go_on(
             store.flushall()
         expect_to_be_heard(client)
         broker.kill()
+        worker.wait_for_output("Connection to broker lost")
         time.sleep(AWAY)
         broker.start()
 
@@ -75,7 +77,8 @@ def test_given_redis_away_emptied_and_away_as_the_broker_expect_all_to_go_on(
 @pytest.mark.parametrize("broker_url", ["redis"], indirect=True)
 def test_given_rabbitmq_away_expect_all_to_go_on(setup: WorkerSetup, new_rabbit: Callable[[], RabbitServer]) -> None:
     broker = new_rabbit()
-    with site(replace(setup, broker=broker.url)):
+    with site(replace(setup, broker=broker.url)) as (_, worker, _):
         broker.kill()
+        worker.wait_for_output("Connection to broker lost")
         time.sleep(AWAY)
         broker.start()
