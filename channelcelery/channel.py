@@ -24,10 +24,12 @@ class CollectedSends:
     Args:
         sends: (layer, send) pairs that wait.
         answered: reply channels that what answers a handshake was sent to, at once or later.
+        of_handshake: whether anybody asks what was answered.
     """
 
     sends: list[tuple[ChannelLayer, Send]] = field(default_factory=list)
     answered: set[str] = field(default_factory=set)
+    of_handshake: bool = True
 
 
 # A context variable, since the public API is `Channel(name).send(…)` with nowhere to pass a collector: it follows
@@ -36,9 +38,13 @@ _collected: ContextVar[CollectedSends | None] = ContextVar("channelcelery_collec
 
 
 @contextmanager
-def collect_sends() -> Iterator[CollectedSends]:
-    """Hold back every send inside the block, for the caller to flush after it (item 36)."""
-    collected = CollectedSends()
+def collect_sends(of_handshake: bool = True) -> Iterator[CollectedSends]:
+    """Hold back every send inside the block, for the caller to flush after it (item 36).
+
+    Args:
+        of_handshake: note what answers a handshake.
+    """
+    collected = CollectedSends(of_handshake=of_handshake)
     token = _collected.set(collected)
     try:
         yield collected
@@ -132,7 +138,7 @@ class Channel:
         if using is not None and isinstance(send, ReliableSend):
             send = replace(send, using=using)
         collected = _collected.get()
-        if collected is not None and delay is None and "!" in self.name and answers(content):
+        if collected is not None and collected.of_handshake and delay is None and "!" in self.name and answers(content):
             collected.answered.add(self.name)
         if full := _dispatch(self.channel_layer, send, immediately):
             raise ChannelFull(full)

@@ -229,7 +229,8 @@ class ChannelLayer(ClassicApi):
         return ()
 
     def _settle(self, delivered: Delivered) -> tuple[str, ...]:
-        self.dropped.update(delivered.dropped)
+        if delivered.dropped:
+            self.dropped.update(delivered.dropped)
         for channel, content in delivered.forward:
             # a group's member at capacity is skipped silently, and counted (item 31)
             if self._publish(channel, [encode_item(content, self.deadline())]):

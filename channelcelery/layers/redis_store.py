@@ -5,7 +5,9 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import reduce
 from itertools import islice
+from operator import add
 from typing import Any
 
 import redis
@@ -55,18 +57,19 @@ class RedisReplyStore:
 
     def deliver(self, sends: Sequence[ReplySend | GroupSend]) -> Delivered:
         """Put replies and group sends into the inboxes, in one round trip a host; see `ReplyStore.deliver`."""
-        total, failure = Tally(), None
+        tallies: list[Tally] = []
+        failure = None
         for host, part in zip(self._hosts, spread(sends, len(self._hosts)), strict=True):
             try:
-                done = self._deliver(host, part)
-                total += done
+                tallies.append(done := self._deliver(host, part))
                 if done.again:
-                    total += self._deliver(host, done.again, force=True)
+                    tallies.append(self._deliver(host, done.again, force=True))
             except LayerUnavailable as error:
                 # the other hosts' nodes are not to suffer from it
                 failure = error
         if failure is not None:
             raise failure
+        total = reduce(add, tallies)
         return Delivered(total.full, total.dropped, total.forward)
 
     def _deliver(self, host: "_Host", sends: Sequence[ReplySend | GroupSend], *, force: bool = False) -> Tally:

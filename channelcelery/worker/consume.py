@@ -43,7 +43,7 @@ logger = logging.getLogger("django.channels.worker")
 MAX_RETRIES = 10
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Received:
     """One message, and the consumer that it is for.
 
@@ -54,6 +54,7 @@ class Received:
         item: the message as it came, encoded.
         retries: how often it went back to its channel.
         expired: its deadline is over, so that it may not run.
+        followed: another one ran in this thread right before it, after which old database connections were closed.
         copy: it was parked, and may have had its turn meanwhile.
         reliable: its channel is, so that its end is the caller's to handle, and nothing leaves unless it returned.
         outbox: the database in whose transaction it runs, so that what it sends to reliable channels goes to the outbox
@@ -67,6 +68,7 @@ class Received:
     item: bytes = b""
     retries: int = 0
     expired: bool = False
+    followed: bool = False
     copy: bool = False
     reliable: bool = False
     outbox: str | None = None
@@ -114,7 +116,7 @@ def read(layer: ChannelLayer, channel: str, item: bytes, counts: Counter[str]) -
     if (found := _route(message, counts)) is None:
         return None
     expired = decoded.deadline < time.time() * 1000
-    return Received(message, *found, item, decoded.retries, expired, decoded.copy, trace=decoded.trace)
+    return Received(message, *found, item, decoded.retries, expired, copy=decoded.copy, trace=decoded.trace)
 
 
 def _route(message: Message, counts: Counter[str]) -> Match | None:
@@ -148,7 +150,8 @@ def run_received(received: Received, counts: Counter[str]) -> Run:
     """
     run, begun = Run(consumer=consumer_name(received.consumer)), time.perf_counter()
     channel = received.message.channel.name
-    with collect_sends() as collected, processing(channel, run.consumer, received.trace) as fail:
+    handshake = channel == "websocket.connect"
+    with collect_sends(handshake) as collected, processing(channel, run.consumer, received.trace) as fail:
         try:
             run.later, run.error = _consume(received, run.consumer, counts, collected)
         except Exception as error:  # a reply channel that no interface process made
@@ -220,7 +223,7 @@ def _call(received: Received, name: str) -> tuple[_Ended, BaseException | None]:
     consumer_started.send_robust(sender=Worker, environ={})
     # not where one of them has a transaction, which the caller began: Django would take that for left over
     own = received.outbox is None
-    if own:
+    if own and not received.followed:
         close_old_connections()
     try:
         result = received.consumer(message, **received.kwargs)

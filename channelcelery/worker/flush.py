@@ -35,20 +35,24 @@ def flush(waiting: Sequence[tuple[ChannelLayer, Send]]) -> Counter[str]:
         Counts of the sends that were dropped, by reason.
     """
     dropped: Counter[str] = Counter()
-    layers = list(dict.fromkeys(layer for layer, _ in waiting))
-    for layer in layers:
-        _flush_reliable(
-            layer, [send for of, send in waiting if of is layer and isinstance(send, ReliableSend)], dropped
-        )
-    for layer in layers:
-        sends = [send for of, send in waiting if of is layer]
-        queued = [send for send in sends if isinstance(send, ChannelSend)]
+    by_layer: dict[ChannelLayer, tuple[list[ReliableSend], list[ChannelSend], list[Send]]] = {}
+    for layer, send in waiting:
+        reliable, queued, pushed = by_layer.setdefault(layer, ([], [], []))
+        if isinstance(send, ChannelSend):
+            queued.append(send)
+        elif isinstance(send, ReliableSend):
+            reliable.append(send)
+        else:
+            pushed.append(send)
+    for layer, (reliable, _, _) in by_layer.items():
+        _flush_reliable(layer, reliable, dropped)
+    for layer, (_, queued, pushed) in by_layer.items():
         if queued:
             _flush_queued(layer, queued, dropped)
-        pushed = [send for send in sends if not isinstance(send, ChannelSend | ReliableSend)]
         if pushed:
             _flush_pushed(layer, pushed, dropped)
-        dropped.update(_silently_dropped(layer))
+        if layer.dropped:
+            dropped.update(_silently_dropped(layer))
     return dropped
 
 

@@ -62,10 +62,11 @@ def run_job(alias: str, channel: str, items: tuple[bytes, ...], claim: tuple[int
         job.run(item, left)
     counts = job.end()
     ran, failed = counts.pop("ran", 0), counts.pop("failed", 0)
-    job.sent.update(reliable=counts.pop("sent_reliable", 0))
+    if reliable := counts.pop("sent_reliable", 0):
+        job.sent["reliable"] += reliable
     seconds, handed = time.monotonic() - begun, tuple(job.turns.handed)
     return Outcome(
-        ran, failed, dict(counts), seconds, handed, dict(+job.sent), dict(job.times), os.getpid(), beside.responses
+        ran, failed, dict(counts), seconds, handed, dict(job.sent), dict(job.times), os.getpid(), beside.responses
     )
 
 
@@ -78,6 +79,7 @@ class _Job:
         self._waiting: list[tuple[ChannelLayer, Send]] = []
         self._again: list[bytes] = []
         self._flushed = time.monotonic()
+        self._ran = False
         self._overdue = _here.overdue
         self.sent: Counter[str] = Counter()
         self.times = Times()
@@ -100,6 +102,7 @@ class _Job:
             self._counts["expired"] += 1
         else:
             received.message.ordered = False
+            received.followed, self._ran = self._ran, True
             self._progress.run(consumer_name(received.consumer))
             run = run_received(received, self._counts)
             self.times.note(run.consumer, run.error is not None, run.seconds)
@@ -119,7 +122,8 @@ class _Job:
 
     def _leave(self) -> None:
         sends = self._waiting.copy()
-        self._counts.update(flush(sends))
+        if dropped := flush(sends):
+            self._counts.update(dropped)
         self.sent.update(KINDS[type(send)] for _, send in sends)
         # not cleared: a view may have ended meanwhile
         del self._waiting[: len(sends)]
@@ -129,5 +133,6 @@ class _Job:
         self._progress.rest()
         self._overdue.disarm()
         self._leave()
-        self._counts.update(put_back(self._layer, self._channel, self._again))
+        if self._again:
+            self._counts.update(put_back(self._layer, self._channel, self._again))
         return self._counts

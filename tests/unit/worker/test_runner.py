@@ -124,6 +124,15 @@ class TestAroundAConsumer:
         job({})
         assert signals == ["started", "closed", "ran", "closed", "finished"]
 
+    def test_given_several_messages_expect_connections_closed_between_them_and_not_twice(
+        self, routed: Callable[..., None], signals: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Item 86: what a consumer left is closed before the next one runs, which has no time to grow old between."""
+        monkeypatch.setattr(consume, "close_old_connections", lambda: signals.append("closed"))
+        routed(lambda message: signals.append("ran"))
+        job({}, {})
+        assert signals == ["started", "closed", "ran", "closed", "finished", "started", "ran", "closed", "finished"]
+
     def test_expect_the_senders_and_arguments_of_channels_1x(
         self, routed: Callable[..., None], signals: list[str]
     ) -> None:
