@@ -103,10 +103,10 @@ class Handover:
         self.received(key, items, Delivery(None, owned=True))
 
     def accepted(self, job: Job) -> None:
-        """Take note that a process of the pool has begun a job: from now on its messages are this worker's."""
+        """Take note that a process of the pool has begun a job."""
         with self._lock:
             if not job.accepted and not job.settled:
-                self._own(job)
+                self._begin(job)
 
     def finished(self, job: Job, outcome: Outcome | None) -> None:
         """Take note of what became of a job; None if it was lost with its process."""
@@ -114,7 +114,7 @@ class Handover:
             if job.settled:
                 return
             if not job.accepted:  # the event loop calls back in no particular order
-                self._own(job)
+                self._begin(job)
             self._settle(job)
             if outcome is not None:
                 self._sizer.learn(job.key, outcome.ran, outcome.seconds)
@@ -158,7 +158,7 @@ class Handover:
                     self._backlog.put_back(job)
                     self._settle(job)
                 else:
-                    self._own(job)
+                    self._begin(job)
                 self._keep(job)
 
     def forget_unowned(self) -> None:
@@ -182,14 +182,18 @@ class Handover:
                 if job is None:
                     return
                 job.claim = (self._places.pop(), claims.new_sequence())
+                # before a process can begin it: if this one is killed then, it must not run elsewhere too
+                self._own(job)
                 self._under_way.add(job)
                 self._submit(job)
         finally:
             self._pumping = False
 
-    def _own(self, job: Job) -> None:
+    def _begin(self, job: Job) -> None:
         job.accepted = True
         self.moves += 1
+
+    def _own(self, job: Job) -> None:
         fresh = tuple({delivery: None for delivery in job.deliveries if not delivery.owned})
         for delivery in fresh:
             delivery.owned = True

@@ -1,7 +1,7 @@
 """Reading normal channels from the broker, in the two ways that brokers allow.
 
 RabbitMQ keeps a record of what it delivered: a bounded number of messages is under way and each is acknowledged when
-the pool has begun it. Kombu's own transports (Redis, memory) would spend more on such a record than on the message:
+it goes to the pool. Kombu's own transports (Redis, memory) would spend more on such a record than on the message:
 there a message is taken only while there is room for it, and is this worker's from then on.
 """
 

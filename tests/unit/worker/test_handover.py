@@ -104,13 +104,16 @@ def held(pool: FakePool) -> int:
 
 
 class TestAcknowledging:
-    def test_expect_it_when_the_pool_has_begun_and_not_before(self) -> None:
-        pool = FakePool()
-        delivery = pool.receive(b"1")
-        assert not pool.acknowledged
-        pool.accept(pool.jobs[0])
-        assert pool.acknowledged == [delivery]
-        assert delivery.owned
+    def test_expect_it_before_the_pool_can_begin_it_and_not_while_it_waits(self) -> None:
+        told: list[tuple[Delivery, ...]] = []
+        before: list[int] = []
+        handover = Handover(lambda job: before.append(len(told)), lambda: 1, told.append)
+        handover.open()
+        first, second = Delivery(1), Delivery(2)
+        handover.received(KEY, (b"1",), first)
+        handover.received(KEY, (b"2",), second)
+        assert (told, before) == ([(first,)], [1])
+        assert (first.owned, second.owned) == (True, False)
 
     def test_given_a_job_of_several_deliveries_expect_each_once(self) -> None:
         pool = FakePool(slots=1)
@@ -215,9 +218,9 @@ class TestClosing:
         begun, not_begun = pool.receive(b"1"), pool.receive(b"2")
         pool.begin(pool.jobs[0])
         pool.handover.close()
-        assert pool.acknowledged == [begun]
-        assert (begun.owned, not_begun.owned) == (True, False)
-        assert pool.handover.drain() == {}
+        pool.handover.forget_unowned()
+        assert pool.acknowledged == [begun, not_begun]
+        assert pool.handover.drain() == {KEY: [b"2"]}, "which is ours, too, and goes back"
         pool.finish(pool.jobs[0])
         assert pool.handover.counts["ran"] == 1
 
@@ -240,20 +243,21 @@ class TestClosing:
 
     def test_given_messages_that_the_broker_delivers_again_expect_them_forgotten(self) -> None:
         pool = FakePool(slots=1)
+        pool.receive(b"handed over")
         pool.receive(*numbered(2))
         pool.receive(b"ours", owned=True)
         pool.handover.close()
         pool.handover.forget_unowned()
         pool.handover.open()
         pool.jobs.pop(0)
-        assert pool.run_all() == [b"ours"]
+        assert pool.run_all() == [b"handed over", b"ours"]
 
     @pytest.mark.parametrize("outcome", [None, Outcome(ran=1)])
     def test_if_the_pool_calls_back_for_a_job_that_was_taken_back_expect_nothing_changed(
         self, outcome: Outcome | None
     ) -> None:
         pool = FakePool(slots=1)
-        pool.receive(b"1")
+        told = [pool.receive(b"1")]
         pool.receive(b"2")
         late = pool.jobs.pop()
         pool.handover.close()
@@ -264,7 +268,7 @@ class TestClosing:
             pool.handover.finished(late, outcome)
         assert pool.jobs == [again], "its slot was not given away twice"
         assert not pool.handover.counts
-        assert not pool.acknowledged
+        assert pool.acknowledged == told
         assert pool.run_all() == [b"1", b"2"]
 
     def test_if_closed_over_and_over_expect_a_place_for_every_later_job(self) -> None:
