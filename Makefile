@@ -6,6 +6,7 @@
 # make lint types    style and types
 # make items         the table of behaviours and tests, from the numbers in the tests
 # make bench         the figures
+# make growth        how they grow, as plots
 # make up            the production shape on this machine: Redis, RabbitMQ, interface, worker
 # make clean         what the others left behind, but for the virtual environment
 #
@@ -36,7 +37,7 @@ in_memory := env -u CELERY_BROKER_URL -u CHANNEL_LAYER_URL
 # How long tests run when they run in full; `make test` holds their short form.
 chaos soak: export TEST_SCALE = full
 
-.PHONY: demo test test-all chaos soak lint types items bench up clean
+.PHONY: demo test test-all chaos soak lint types items bench growth up clean
 .DEFAULT_GOAL := demo
 
 $(bin)/python:
@@ -87,6 +88,11 @@ items: $(VENV)/.installed-for-development
 bench: $(VENV)/.installed-for-development
 	@sh scripts/test-needs redis-server rabbitmq-server
 	@exec $(bin)/python -m benchmarks.run $(BENCH_ARGS)
+
+growth: $(VENV)/.installed-for-development
+	@sh scripts/test-needs redis-server rabbitmq-server
+	-@$(pip) -e '.[plots]'
+	@exec $(bin)/python -m benchmarks.growth $(BENCH_ARGS)
 
 up: export CELERY_BROKER_URL = amqp://guest:guest@127.0.0.1:$(UP_RABBITMQ_PORT)//
 up: export CHANNEL_LAYER_URL = redis://127.0.0.1:$(UP_REDIS_PORT)/0

@@ -1,8 +1,9 @@
-"""Where and with what it was measured."""
+"""Where and with what it was measured, and as many open files as may be."""
 
 import os
 import platform
 import re
+import resource
 import subprocess
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -11,7 +12,7 @@ from pathlib import Path
 from benchmarks.processes import ROOT
 from tests.servers import RABBITMQ_PROGRAMS, find_program
 
-__all__ = ["describe_commit", "describe_machine", "describe_versions"]
+__all__ = ["describe_commit", "describe_machine", "describe_versions", "raise_file_limit"]
 
 _PACKAGES = ("django", "celery", "kombu", "amqp", "redis", "hiredis", "msgpack", "uvicorn", "uvloop", "websockets")
 
@@ -41,6 +42,12 @@ def describe_commit() -> str:
     commit = _ask(["git", "rev-parse", "--short", "HEAD"], r"(\w+)")
     changed = _ask(["git", "status", "--porcelain", "channelcelery", "benchmarks", ":!benchmarks/RESULTS.md"], r"(.*)")
     return f"{commit}, with changes" if changed else commit
+
+
+def raise_file_limit() -> None:
+    """Let this process and all it starts hold as many sockets as they may."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _version(package: str) -> str:

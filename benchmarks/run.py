@@ -6,7 +6,6 @@ measurement has processes of its own and empty servers. Leave the machine alone 
 
 import argparse
 import json
-import resource
 import shutil
 import signal
 import sys
@@ -18,14 +17,16 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.machine import describe_commit, describe_machine, describe_versions
+from benchmarks.machine import describe_commit, describe_machine, describe_versions, raise_file_limit
 from benchmarks.matrix import PARTS, Measurement, Windows, matrix, seconds, windows
 from benchmarks.measure import Row, measure
 from benchmarks.oddities import oddities
 from benchmarks.others.environment import prepare
+from benchmarks.page import README, write_block
 from benchmarks.peers import NOTE
 from benchmarks.processes import ROOT
 from benchmarks.sections import sections
+from benchmarks.targets import goals, in_short
 
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
 
@@ -50,12 +51,6 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     if options.output is None and not options.quick and options.only == PARTS:
         options.output = RESULTS
     return options
-
-
-def _raise_file_limit() -> None:
-    """Let this process and all it starts hold as many sockets as they may."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _measure_all(measurements: Sequence[Measurement], chosen: Windows, repeats: int, raw: Path) -> list[Row]:
@@ -106,7 +101,7 @@ def _document(rows: Sequence[Row], options: argparse.Namespace) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure; the exit status is 1 if a measurement failed."""
     options = _options(arguments)
-    _raise_file_limit()
+    raise_file_limit()
     # an ordinary exit ends what was started
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     chosen = windows(quick=options.quick)
@@ -136,6 +131,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.output:
         options.output.write_text(document)
         print(f"written to {options.output}", file=sys.stderr)
+    if options.output == RESULTS:
+        write_block("goals", f"Measured {time.strftime('%Y-%m-%d')}, commit {describe_commit()}.\n\n{goals(rows)}")
+        write_block("figures", in_short(rows), README)
     return int(any("error" in row.result for row in rows))
 
 

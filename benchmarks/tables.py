@@ -45,12 +45,13 @@ def cpu_split(results: Sequence[Mapping[str, Any]], base: str = "cpu") -> str:
 
 
 def markdown(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table under its title, or nothing without rows; columns are aligned for a terminal."""
+    """Return a table under its title, if it has one, or nothing without rows; columns are aligned for a terminal."""
     if not rows:
         return ""
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
     lines = [_line(head, widths), _line(["-" * width for width in widths], widths)]
-    return "\n".join([f"### {title}", "", *lines, *(_line(row, widths) for row in rows), ""])
+    above = [f"### {title}", ""] if title else []
+    return "\n".join([*above, *lines, *(_line(row, widths) for row in rows), ""])
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

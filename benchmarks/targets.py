@@ -11,7 +11,7 @@ from benchmarks.ratios import label, pairs
 from benchmarks.subjects import PRODUCT
 from benchmarks.tables import cell, look_up, markdown, ratio_cell
 
-__all__ = ["TARGETS", "Target", "targets"]
+__all__ = ["TARGETS", "Target", "goals", "in_short", "targets"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,12 @@ TARGETS: Sequence[Target] = (
 
 
 def targets(rows: Sequence[Row]) -> str:
-    """Return the table of all goals for which there are rows."""
+    """Return the table of all goals for which there are rows, under its title."""
+    return f"### Goals\n\n{table}" if (table := goals(rows)) else ""
+
+
+def goals(rows: Sequence[Row]) -> str:
+    """Return the table alone."""
     lines = []
     for target in TARGETS:
         values, reached = _reached(rows, target)
@@ -102,7 +107,28 @@ def targets(rows: Sequence[Row]) -> str:
             goal = f"{'at least' if target.is_least else 'at most'} {target.limit:,g}"
             what = f"{target.measurement.part}: {target.what}"
             lines.append([label(target.measurement), size, what, goal, reached, _verdict(target, values)])
-    return markdown("Goals", ["", "sockets, or sent together", "what", "goal", "reached", ""], lines)
+    return markdown("", ["", "sockets, or sent together", "what", "goal", "reached", ""], lines)
+
+
+_SHORT = {
+    Measurement("echo", "rabbitmq", PRODUCT, 100): "an echo of 100 sockets through RabbitMQ and a worker",
+    Measurement("echo", "", "Channels 4", 100): "the same in Channels 4, without broker and worker",
+    Measurement("group", "redis", PRODUCT, 1000): "a send to a group of 1,000 sockets, for each of them",
+    Measurement("group", "", "Channels 4, pub/sub", 1000): "the same in Channels 4 with its pub/sub layer",
+    Measurement("group", "", "python-socketio", 1000): "the same in python-socketio",
+}
+
+
+def in_short(rows: Sequence[Row]) -> str:
+    """Return a small table of the best known work, with CPU first."""
+    lines = []
+    for measurement, what in _SHORT.items():
+        base = "one_by_one." if measurement.part == "group" else ""
+        results = [row.result for row in rows if row.measurement == measurement and "error" not in row.result]
+        if results:
+            rate = "deliveries_per_s" if base else "msgs_per_s"
+            lines.append([what, cell(results, base + _CPU), cell(results, base + rate)])
+    return markdown("", ["work", "CPU of all processes, us", "a second"], lines)
 
 
 def _reached(rows: Sequence[Row], target: Target) -> tuple[list[float], str]:

@@ -29,6 +29,14 @@ def join(message: Message) -> None:
     message.reply_channel.send({"accept": True})
 
 
+@consumer("websocket.connect", path=r"^/groups/(?P<first>\d+)/(?P<count>\d+)$")
+def join_many(message: Message, first: str, count: str) -> None:
+    """Join the group and many others."""
+    for number in range(int(first), int(first) + int(count)):
+        Group(f"other-{number}").add(message.reply_channel)
+    join(message)
+
+
 @consumer("websocket.disconnect")
 def leave(message: Message) -> None:
     """Do nothing: the interface has left the group already."""
