@@ -1,13 +1,14 @@
-"""ASGI as this package writes it: the types of a server's callables, and the events that are sent to it."""
+"""What is said to sockets, and how: plans made once for many of them, as ASGI's events and as bytes of the wire."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from websockets.frames import Frame, Opcode
 
 from channelcelery.core.websocket import Accept, Action, Close, Refuse, SendBytes, SendText, State
 
-__all__ = ["RETRY_AFTER", "Event", "Plan", "Receive", "Scope", "Send", "plan_of", "send_unavailable"]
+__all__ = ["RETRY_AFTER", "Event", "Plan", "Receive", "Scope", "Send", "refuse"]
 
 Event = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -20,52 +21,80 @@ RETRY_AFTER = b"2"
 _SETTLE = 0.05
 
 
-@dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be done with a socket: made once for many sockets in the same state.
+    """What is to be done with a socket: made once for many sockets in the same state, and never changed.
 
     Args:
-        events: ASGI events, never changed, each with roughly the bytes that it puts on the wire.
-        state: what the socket is in afterwards, or None if that does not change.
-        code: the close code, where it is closed with one.
-    """
-
-    events: tuple[tuple[Event, int], ...]
-    state: State | None = None
-    code: int | None = None
-
-
-def plan_of(actions: Sequence[Action], subprotocol: str | None = None) -> Plan:
-    """Turn decisions into a plan.
-
-    Args:
-        actions: what `core.websocket.decide` decided.
+        actions: in order; at most one of them sends data.
         subprotocol: what an acceptance tells the client.
     """
-    events: list[tuple[Event, int]] = []
-    state, code = None, None
-    for action in actions:
-        match action:
-            case SendText(text):
-                # characters for bytes: near enough for a limit, and free
-                events.append(({"type": "websocket.send", "text": text}, len(text)))
-            case SendBytes(data):
-                events.append(({"type": "websocket.send", "bytes": data}, len(data)))
-            case Accept():
-                events.append(({"type": "websocket.accept", "subprotocol": subprotocol, "headers": []}, 0))
-                state = State.OPEN
-            case Close():
-                code, state = action.code, State.CLOSED
-                events.append(({"type": "websocket.close", "code": code}, 0))
-            case Refuse():
-                events.append(({"type": "websocket.close"}, 0))
-                state = State.CLOSED
-    return Plan(tuple(events), state, code)
+
+    __slots__ = ("_events", "_frame", "actions", "code", "is_data", "size", "state", "subprotocol")
+
+    def __init__(self, actions: Sequence[Action], subprotocol: str | None = None) -> None:
+        self.actions = tuple(actions)
+        self.subprotocol = subprotocol
+        #: what the socket is in afterwards, or None if that does not change
+        self.state: State | None = None
+        #: the close code, where it is closed with one
+        self.code: int | None = None
+        #: roughly the bytes of data that it puts on the wire
+        self.size = 0
+        for action in actions:
+            match action:
+                case SendText(content) | SendBytes(content):
+                    # characters for bytes: near enough for a limit, and free
+                    self.size = len(content)
+                case Accept():
+                    self.state = State.OPEN
+                case Close(code):
+                    self.state, self.code = State.CLOSED, code
+                case Refuse():
+                    self.state = State.CLOSED
+        #: whether it does nothing but send
+        self.is_data = self.state is None
+        self._events: tuple[Event, ...] | None = None
+        self._frame: bytes | None = None
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """ASGI's events for it, which nobody may change."""
+        if self._events is None:
+            self._events = tuple(_event(action, self.subprotocol) for action in self.actions)
+        return self._events
+
+    @property
+    def frame(self) -> bytes:
+        """The data as bytes of the wire, without compression: encoded once, for however many sockets."""
+        if self._frame is None:
+            sends = [action for action in self.actions if isinstance(action, SendText | SendBytes)]
+            self._frame = b"".join(_frame(action) for action in sends)
+        return self._frame
 
 
-async def send_unavailable(scope: Scope, send: Send, status: int = 503) -> None:
-    """Answer a handshake with 503, or 429, and Retry-After; or with 403 where the server cannot say that."""
-    if "websocket.http.response" not in (scope.get("extensions") or {}):
+def _event(action: Action, subprotocol: str | None) -> Event:
+    match action:
+        case SendText(text):
+            return {"type": "websocket.send", "text": text}
+        case SendBytes(data):
+            return {"type": "websocket.send", "bytes": data}
+        case Accept():
+            return {"type": "websocket.accept", "subprotocol": subprotocol, "headers": []}
+        case Close(code):
+            return {"type": "websocket.close", "code": code}
+        case Refuse():
+            return {"type": "websocket.close"}
+
+
+def _frame(action: SendText | SendBytes) -> bytes:
+    if isinstance(action, SendText):
+        return Frame(Opcode.TEXT, action.text.encode()).serialize(mask=False)
+    return Frame(Opcode.BINARY, action.data).serialize(mask=False)
+
+
+async def refuse(scope: Scope, send: Send, status: int = 503) -> None:
+    """Answer a handshake with 403, or with 503 or 429 and Retry-After; 403 where the server cannot say these."""
+    if status == 403 or "websocket.http.response" not in (scope.get("extensions") or {}):
         await send({"type": "websocket.close"})
         return
     headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"retry-after", RETRY_AFTER)]

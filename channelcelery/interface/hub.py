@@ -13,7 +13,7 @@ from channelcelery.core.inbox import Entry, GroupEntry, JoinEntry, LeaveEntry, R
 from channelcelery.core.membership import Changes, Memberships
 from channelcelery.core.names import is_http_token
 from channelcelery.core.websocket import State, decide
-from channelcelery.interface.events import Plan, plan_of
+from channelcelery.interface.events import Plan
 from channelcelery.interface.faults import Faults
 
 __all__ = ["Hub", "LocalSocket"]
@@ -186,7 +186,7 @@ class Hub:
             if len(requests) < len(members):
                 self._faults.note("bad_reply", "a send to the group %.100a was dropped: %s", group, decided)
             members, decided = requests, ()
-        plan = plan_of(decided)
+        plan = Plan(decided)
         for number, token in enumerate(members, 1):
             if (socket := self._sockets.get(token)) is not None:
                 try:

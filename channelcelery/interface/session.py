@@ -10,11 +10,11 @@ from typing import Any
 from channelcelery.core.names import ReplyAddress
 from channelcelery.core.websocket import Close, Refuse, State, decide
 from channelcelery.exceptions import ChannelFull, InvalidContent
-from channelcelery.interface.events import Plan, Receive, Send, plan_of
+from channelcelery.interface.events import Plan
 from channelcelery.interface.faults import logger
-from channelcelery.interface.outlet import Outlet
 from channelcelery.interface.surroundings import Surroundings
 from channelcelery.interface.uplink import Uplink
+from channelcelery.interface.wire import Wire
 
 __all__ = ["Session"]
 
@@ -33,55 +33,57 @@ _WRONG_FRAMES = frozenset({1002, 1007, 1009})
 
 
 class Session:
-    """The life of one socket, from the `websocket.connect` to the `websocket.disconnect`.
+    """The life of one socket, from the `websocket.connect` to the `websocket.disconnect`; nothing in it waits.
 
     Args:
         around: what it shares with the others.
         path: what the client opened.
         subprotocol: what an acceptance tells the client.
-        send: the server's, for events.
+        address: the client's, which `around.gate` let in.
+        wire: carries its bytes.
     """
 
     __slots__ = (
         "_accepted",
-        "_answered",
+        "_address",
         "_around",
         "_began",
         "_code",
-        "_expired",
+        "_is_over",
         "_old_at",
-        "_outlet",
         "_quiet",
         "_subprotocol",
         "_suspect",
-        "_task",
         "_timer",
         "_uplink",
         "_used",
         "_used_at",
+        "_wire",
         "path",
         "reply_channel",
         "state",
         "token",
     )
 
-    def __init__(self, around: Surroundings, path: str, subprotocol: str | None, send: Send) -> None:
+    def __init__(
+        self, around: Surroundings, path: str, subprotocol: str | None, address: str | None, wire: Wire
+    ) -> None:
         self.token = secrets.token_urlsafe(_TOKEN_BYTES)
         self.reply_channel = ReplyAddress(around.node.name, self.token).channel()
         self.path = path
         self.state = State.CONNECTING
         self._around = around
         self._subprotocol = subprotocol
-        self._outlet = Outlet(send, around.config.send_buffer, around.config.send_timeout, self._blocked)
-        self._uplink = Uplink(around, self.reply_channel, path)
+        self._address = address
+        self._wire = wire
+        self._uplink = Uplink(around, self)
         self._code: int | None = None
-        self._answered: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._task: asyncio.Task[Any] | None = None
-        # up to a tenth earlier, so that sockets that came together, as after a restart, do not come back together
-        self._old_at = time.monotonic() + around.config.connection_lifetime * (1 - secrets.randbelow(100) / 1_000)
         self._began = self._used_at = time.monotonic()
-        self._accepted = self._used = self._expired = self._quiet = self._suspect = False
+        # up to a tenth earlier, so that sockets that came together, as after a restart, do not come back together
+        self._old_at = self._began + around.config.connection_lifetime * (1 - secrets.randbelow(100) / 1_000)
+        self._accepted = self._used = self._quiet = self._suspect = self._is_over = False
+        wire.carry(self)
 
     def begin(self, content: dict[str, Any]) -> None:
         """Publish the connect; only then is there anything to run, and a disconnect to publish.
@@ -101,50 +103,34 @@ class Session:
             self._around.hub.remove(self.token, published=False)
             raise
         logger.debug("WebSocket %.200a waits for an answer", self.path)
-
-    async def run(self, receive: Receive) -> None:
-        """Take what the client sends until it, the server or a consumer ends the connection.
-
-        Args:
-            receive: the server's.
-        """
-        self._task = asyncio.current_task()
-        try:
-            if self.state is State.CONNECTING:
-                self._start_timer(self._around.config.connect_timeout, self._time_out)
-            await self._read(receive)
-        except asyncio.CancelledError:
-            if not self._expired:
-                raise
-            if self._task is not None:
-                self._task.uncancel()
-        finally:
-            self._finish()
+        if self.state is State.CONNECTING:
+            self._start_timer(self._around.config.connect_timeout, self._time_out)
 
     # what the client sends
 
-    async def _read(self, receive: Receive) -> None:
-        while True:
-            event = await receive()
-            if event["type"] == "websocket.disconnect":
-                # uvicorn says 1005 of a connection that was lost, too, but gives a reason with every closing frame
-                lost = event.get("code") == 1005 and "reason" not in event
-                self._note_end(1006 if lost else event.get("code"))
-                return
-            if self.state is State.CONNECTING:
-                # a client may not speak before it is answered (item 123): this frame waits, and no other is read
-                self._answered = asyncio.get_running_loop().create_future()
-                await self._answered
-            self._used = True
-            if self.state is State.OPEN and (code := await self._uplink.receive(event)) is not None:
-                self.close(code)
+    @property
+    def takes(self) -> bool:
+        """Whether it takes a message now: a client may not speak before it is answered (item 123)."""
+        return self.state is not State.CONNECTING and not self._uplink.waits
 
-    def _note_end(self, code: int | None) -> None:
+    def receive(self, message: str | bytes) -> None:
+        """Publish what the client sent; after a close it is nothing."""
+        self._used = True
+        if self.state is State.OPEN and (code := self._uplink.receive(message)) is not None:
+            self.close(code)
+
+    def freed(self, code: int | None) -> None:
+        """Take messages again after a wait, or close with a code."""
+        if code is not None:
+            self.close(code)
+        self._wire.go_on()
+
+    def _note_end(self, code: int) -> None:
         if code in _WRONG_FRAMES and self._code is None:
             # the client may never see the code: a server that stops reading resets the connection
             text = "a socket of %.200a ended with %d: frames against the protocol, no UTF-8, or a message far too large"
             self._around.faults.note("wrong_frames", text, self.path, code)
-        self._code = self._code or code or 1005
+        self._code = self._code or code
 
     # what consumers send
 
@@ -154,7 +140,7 @@ class Session:
         if isinstance(decided, str):
             self._around.faults.note("bad_reply", "a reply to a socket of %.200a was dropped: %s", self.path, decided)
         elif decided:
-            self.execute(plan_of(decided, self._subprotocol))
+            self.execute(Plan(decided, self._subprotocol))
 
     def execute(self, plan: Plan) -> None:
         """Do what was planned for a socket in this state."""
@@ -168,8 +154,7 @@ class Session:
             # a refusal has no code; what is sent with a close accepts first
             self._accepted = self._accepted or plan.code is not None
             self._enter(State.CLOSED, plan.code or 1006)
-        for event, size in plan.events:
-            self._outlet.put(event, size)
+        self._wire.put(plan)
 
     def close(self, code: int, *, quietly: bool = False) -> None:
         """Close it, or refuse it if nothing accepted it yet.
@@ -180,9 +165,9 @@ class Session:
         """
         self._quiet = self._quiet or quietly
         if self.state is State.OPEN:
-            self.execute(plan_of([Close(code)]))
+            self.execute(Plan([Close(code)]))
         elif self.state is State.CONNECTING:
-            self.execute(plan_of([Refuse()]))
+            self.execute(Plan([Refuse()]))
 
     def _enter(self, state: State, code: int | None = None) -> None:
         self.state, self._code = state, code
@@ -191,8 +176,7 @@ class Session:
             self._uplink.close()
             # not every server reports the end of what we closed
             self._start_timer(_CLOSE_GRACE, self.end)
-        if self._answered is not None and not self._answered.done():
-            self._answered.set_result(None)
+        self._wire.go_on()
 
     # what does not come
 
@@ -209,8 +193,8 @@ class Session:
         self._around.faults.note("handshake_timeout", text, self.path, self._around.config.connect_timeout)
         self.close(1013)
 
-    def _blocked(self, reason: str) -> None:
-        """Nothing can be sent any more: end the connection, whether or not the client reads."""
+    def blocked(self, reason: str) -> None:
+        """End the connection, whether or not the client reads: nothing can be sent any more."""
         if reason == "send_failed":
             # the server knows that the client is gone, and is about to say so
             text = "a socket of %.200a was gone when written to"
@@ -221,16 +205,14 @@ class Session:
         self._around.faults.note(reason, text, self.path, reason)
         was_open = self.state is State.OPEN
         self._enter(State.CLOSED, 1013)
-        if was_open and self._outlet.last({"type": "websocket.close", "code": 1013}):
+        if was_open and self._wire.last(1013):
             return
-        if not self._outlet.abort():
+        if not self._wire.abort():
             self.end()
 
     def end(self) -> None:
         """Let go of it, whatever its server and client still wait for."""
-        if self._task is not None and not self._expired:
-            self._expired = True
-            self._task.cancel()
+        self._wire.leave()
 
     def lose(self) -> None:
         """Do nothing: what is lost is lost, and the socket goes on."""
@@ -241,9 +223,9 @@ class Session:
             logger.debug("WebSocket %.200a reached CONFIG['connection_lifetime']", self.path)
             self.close(_GOING_AWAY)
         self._end_if_idle()
-        if self._suspect and self._outlet.stuck:
-            self._outlet.abort()
-        self._suspect = self._outlet.closing
+        if self._suspect and self._wire.stuck:
+            self._wire.abort()
+        self._suspect = self._wire.closing
 
     def _end_if_idle(self) -> None:
         # by a mark, since a clock would cost each message more
@@ -254,16 +236,27 @@ class Session:
             self._around.faults.note("idle_timeout", text, self.path)
             self.close(_GOING_AWAY)
 
-    def _finish(self) -> None:
+    def ended(self, code: int | None = None) -> None:
+        """Tell consumers and the hub that the connection ended; it is over then, and this changes nothing again.
+
+        Args:
+            code: of its closing frame, or of what was wrong with its frames; None where the connection was lost.
+        """
+        if self._is_over:
+            return
+        self._is_over = True
+        if code is not None:
+            self._note_end(code)
         around, code = self._around, self._code or 1006
         self.state = State.CLOSED
-        self._task = None
         self._stop_timer()
-        self._outlet.stop()
-        if self._outlet.stuck:
+        self._uplink.close()
+        self._wire.stop()
+        if self._wire.stuck:
             grace = _SHUTDOWN_GRACE if code == _SERVICE_RESTART else around.config.send_timeout
-            self._start_timer(grace, self._outlet.abort)
+            self._start_timer(grace, self._wire.abort)
         around.hub.remove(self.token)
+        around.gate.leave(self._address)
         if not self._quiet:
             self._uplink.disconnect(code)
         # one line for a connection, and none for its messages

@@ -2,15 +2,31 @@
 
 import asyncio
 import time
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 from channelcelery.core.limits import Pace
 from channelcelery.core.websocket import above_limit
 from channelcelery.exceptions import ChannelFull, InvalidContent
-from channelcelery.interface.events import Event
+from channelcelery.interface.intake import Place
 from channelcelery.interface.surroundings import Surroundings
 
-__all__ = ["Uplink"]
+__all__ = ["Speaker", "Uplink"]
+
+
+class Speaker(Protocol):
+    """The socket whose messages these are."""
+
+    @property
+    def reply_channel(self) -> str:
+        """Where consumers answer."""
+
+    @property
+    def path(self) -> str:
+        """What the client opened."""
+
+    def freed(self, code: int | None) -> None:
+        """Go on after a wait, or close with a code."""
 
 
 class Uplink:
@@ -18,19 +34,23 @@ class Uplink:
 
     Args:
         around: what the socket shares with the others.
-        reply_channel: the socket's.
-        path: what the client opened.
+        speaker: the socket.
     """
 
-    __slots__ = ("_around", "_order", "_pace", "_path", "_reply_channel", "_room")
+    __slots__ = ("_around", "_order", "_pace", "_place", "_rest", "_speaker")
 
-    def __init__(self, around: Surroundings, reply_channel: str, path: str) -> None:
+    def __init__(self, around: Surroundings, speaker: Speaker) -> None:
         self._around = around
-        self._reply_channel = reply_channel
-        self._path = path
+        self._speaker = speaker
         self._pace = Pace(around.config.frame_rate, around.config.byte_rate)
         self._order = -1  # of the last message published
-        self._room: asyncio.Future[bool] | None = None  # whether there is room for the frame that waits
+        self._place: Place | None = None  # in line, while there is no room for a frame
+        self._rest: asyncio.TimerHandle | None = None  # of a client that sends too fast
+
+    @property
+    def waits(self) -> bool:
+        """True while no frame is taken; `Speaker.freed` tells of the end."""
+        return self._place is not None or self._rest is not None
 
     def connect(self, content: dict[str, Any]) -> None:
         """Publish the `websocket.connect`.
@@ -45,73 +65,73 @@ class Uplink:
         self._around.intake.offer("websocket.connect", self._around.intake.encode(content))
         self._order += 1
 
-    async def receive(self, event: Event) -> int | None:
+    def receive(self, frame: str | bytes) -> int | None:
         """Publish a frame, or return the code with which its socket is to be closed.
 
-        It waits while there is no room. Nothing is read meanwhile, so that TCP slows the client down.
+        Without room it waits in line, and so does its socket: nothing is read, so that TCP slows the client down.
 
         Args:
-            event: the server's `websocket.receive`.
+            frame: what the client sent.
         """
-        faults, text = self._around.faults, event.get("text")
-        key, frame = ("text", text) if text is not None else ("bytes", event["bytes"])
+        faults, path = self._around.faults, self._speaker.path
         if above_limit(frame, self._around.config.frame_size):
-            faults.note("frame_size", "a client of %.200a sent a frame above CONFIG['frame_size']", self._path)
+            faults.note("frame_size", "a client of %.200a sent a frame above CONFIG['frame_size']", path)
             return 1009
+        key = "text" if isinstance(frame, str) else "bytes"
         try:
             content = self._around.intake.encode(self._message(**{key: frame}))
         except InvalidContent as error:
-            faults.note("frame_invalid", "a client of %.200a sent what cannot travel: %s", self._path, error)
+            faults.note("frame_invalid", "a client of %.200a sent what cannot travel: %s", path, error)
             return 1009
         try:
             self._around.intake.offer("websocket.receive", content)
         except ChannelFull:
-            if not await self._wait_for_room(content):
-                faults.note("receive_full", "a socket of %.200a was closed: websocket.receive stays full", self._path)
-                return 1013
+            patience, settled = self._around.config.publish_wait, partial(self._settled, len(frame))
+            self._place = self._around.intake.stand_in_line("websocket.receive", content, patience, settled)
         else:
             self._order += 1
-        if behind := self._pace.take(len(frame), time.monotonic()):
-            await self._slow_down(behind)
+            self._keep_pace(len(frame))
         return None
 
-    async def _slow_down(self, seconds: float) -> None:
-        """Read nothing for a while, since the client sends faster than CONFIG allows."""
+    def _message(self, **content: Any) -> dict[str, Any]:
+        speaker = self._speaker
+        return {"reply_channel": speaker.reply_channel, "path": speaker.path, "order": self._order + 1, **content}
+
+    def _settled(self, size: int, taken: bool) -> None:
+        self._place = None
+        code = None
+        if taken:
+            self._order += 1
+            self._keep_pace(size)
+        else:
+            text = "a socket of %.200a was closed: websocket.receive stays full"
+            self._around.faults.note("receive_full", text, self._speaker.path)
+            code = 1013
+        if not self.waits:
+            # later, since what it brings next goes behind those in line, one of which is being settled
+            asyncio.get_running_loop().call_soon(self._speaker.freed, code)
+
+    def _keep_pace(self, size: int) -> None:
+        """Have nothing read for a while if the client sends faster than CONFIG allows."""
+        if not (behind := self._pace.take(size, time.monotonic())):
+            return
         text = "a client of %.200a is slowed down: CONFIG['frame_rate'] is %g, CONFIG['byte_rate'] is %g"
         config = self._around.config
-        self._around.faults.note("frame_rate", text, self._path, config.frame_rate, config.byte_rate)
-        self._room = asyncio.get_running_loop().create_future()
-        try:
-            async with asyncio.timeout(seconds):
-                await self._room  # which a close ends
-        except TimeoutError:
-            pass
-        finally:
-            self._room = None
+        self._around.faults.note("frame_rate", text, self._speaker.path, config.frame_rate, config.byte_rate)
+        self._rest = asyncio.get_running_loop().call_later(behind, self._rested)
 
-    def _message(self, **content: Any) -> dict[str, Any]:
-        return {"reply_channel": self._reply_channel, "path": self._path, "order": self._order + 1, **content}
-
-    async def _wait_for_room(self, content: bytes) -> bool:
-        self._room = asyncio.get_running_loop().create_future()
-        patience = self._around.config.publish_wait
-        place = self._around.intake.stand_in_line("websocket.receive", content, patience, self._settled)
-        try:
-            return await self._room
-        finally:
-            place.given_up = True
-            self._room = None
-
-    def _settled(self, taken: bool) -> None:
-        # counted here and not by who waits, which may be cancelled before it hears of it
-        self._order += taken
-        if self._room is not None and not self._room.done():
-            self._room.set_result(taken)
+    def _rested(self) -> None:
+        self._rest = None
+        self._speaker.freed(None)
 
     def close(self) -> None:
-        """Wait for room no longer, since the socket is closed."""
-        if self._room is not None and not self._room.done():
-            self._room.set_result(True)
+        """Wait for nothing any longer, since the socket is closed."""
+        if self._place is not None:
+            self._place.given_up = True
+            self._place = None
+        if self._rest is not None:
+            self._rest.cancel()
+            self._rest = None
 
     def disconnect(self, code: int) -> None:
         """Publish the `websocket.disconnect`, now or when there is room.

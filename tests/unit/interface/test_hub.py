@@ -64,7 +64,7 @@ class Harness:
 
 
 def plans(socket: FakeSocket) -> list[list[Any]]:
-    return [[event for event, _ in plan.events] for plan in socket.done]
+    return [list(plan.events) for plan in socket.done]
 
 
 def test_replies_reach_their_sockets_in_order() -> None:
@@ -122,7 +122,7 @@ def test_a_group_send_is_decided_and_encoded_once(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(hub_module, "decide", lambda *values: decisions.append(values) or decide(*values))
     it.apply(*(JoinEntry("g", socket.token) for socket in it.sockets), GroupEntry("g", {"text": "x"}))
     assert len(decisions) == 1
-    first, *others = (socket.done[0].events[0][0] for socket in it.sockets)
+    first, *others = (socket.done[0].events[0] for socket in it.sockets)
     assert all(event is first for event in others), "one event is shared by all"
 
 

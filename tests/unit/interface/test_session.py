@@ -13,6 +13,7 @@ from channelcelery.core.membership import Changes
 from channelcelery.core.names import reply_address
 from channelcelery.exceptions import ChannelFull
 from channelcelery.interface.session import Session
+from channelcelery.interface.websocket import EventWire
 from tests.unit.interface.fakes import (
     REFUSED,
     FakeOffers,
@@ -82,7 +83,7 @@ def test_reply_channels_cannot_be_guessed() -> None:
     world, tokens = World(), set()
     for _ in range(100):
         random.seed(0)
-        tokens.add(Session(world.around, "/", None, FakeServer().send).token)
+        tokens.add(Session(world.around, "/", None, None, EventWire(world.around, FakeServer().send)).token)
     assert len(tokens) == 100
     assert min(map(len, tokens)) >= 22  # six bits each
 
@@ -712,7 +713,10 @@ def test_connections_that_came_together_do_not_end_together() -> None:
     """Given 200 made in one moment, expect their ends within the last tenth of the time, and apart."""
     world = World(connection_lifetime=1_000)
     begun = time.monotonic()
-    ends = [Session(world.around, "/", None, FakeServer().send)._old_at - begun for _ in range(200)]
+    ends = [
+        Session(world.around, "/", None, None, EventWire(world.around, FakeServer().send))._old_at - begun
+        for _ in range(200)
+    ]
     assert min(ends) > 900
     assert max(ends) < 1_005
     assert len({round(end) for end in ends}) > 20
