@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import quote, unquote_plus
 
 from channelcelery.interface.events import Event, Receive, Scope, Send
+from channelcelery.interface.wire import own_wire
 
 __all__ = ["AccessLog", "hide_session_keys", "show_requests", "show_requests_as_django", "without_session_key"]
 
@@ -91,6 +92,10 @@ class AccessLog:
             logger.info("WebSocket %s %s [%s]", what, url, client)
 
         tell("HANDSHAKING")
+        if (wire := own_wire(scope)) is not None:
+            wire.watch = tell
+            await self.application(scope, receive, send)
+            return
         try:
             await self.application(scope, receive, _Watched(send, note).send)
         finally:

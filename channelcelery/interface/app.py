@@ -20,7 +20,8 @@ from channelcelery.interface.limits import Gate
 from channelcelery.interface.node import Node
 from channelcelery.interface.origins import origins_of
 from channelcelery.interface.surroundings import Surroundings
-from channelcelery.interface.websocket import serve_websocket
+from channelcelery.interface.websocket import open_socket, serve_websocket
+from channelcelery.interface.wire import own_wire
 from channelcelery.observe.endpoint import Endpoint, address_of
 
 __all__ = ["InterfaceApplication"]
@@ -106,7 +107,11 @@ class InterfaceApplication:
             scope["root_path"] = self._root_path
         match scope["type"]:
             case "websocket":
-                await serve_websocket(self._run().around, scope, receive, send)
+                around, wire = self._run().around, own_wire(scope)
+                if wire is None:
+                    await serve_websocket(around, scope, receive, send)
+                else:
+                    wire.begin(open_socket(around, scope, wire))
             case "http":
                 await self._run().http(scope, receive, send)
             case "lifespan":

@@ -9,8 +9,11 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from channelcelery.interface.events import RETRY_AFTER
+from channelcelery.interface.handshake import Handshake, read_handshake
 from channelcelery.interface.limits import Gate
 from channelcelery.interface.request import FORWARDED, head_fault
+from channelcelery.interface.socket_protocol import SocketProtocol
+from channelcelery.interface.wheel import Wheel
 
 __all__ = ["LimitedHttpProtocol"]
 
@@ -35,11 +38,13 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     Args:
         gate: what there may be.
+        wheel: has the time limits of sockets; those of one server share it.
     """
 
-    def __init__(self, *args: Any, gate: Gate, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, gate: Gate, wheel: Wheel | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.gate = gate
+        self._wheel = wheel or Wheel(gate.faults)
         self._let_in = False
         self._over = False  # it was answered without an application, and what else comes is nothing
         self._in_head = True
@@ -148,17 +153,37 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._refuse(400, "request_invalid", "a request got 400: %s", msg)
 
     def handle_websocket_upgrade(self) -> None:
-        """Make it a socket, or end the connection if the WebSocket library cannot read it: uvicorn would keep it."""
+        """Make it a socket of ours, or end the connection if it is no right handshake."""
         if self._over:
             return
-        super().handle_websocket_upgrade()
-        protocol: Any = self.transport.get_protocol()
-        if protocol is self:
-            return
         self._over = True
-        protocol.left, protocol.gate = self.leave, self.gate
-        if not getattr(protocol, "handshake_initiated", True):
-            self._refuse(400, "request_invalid", "a request got 400: %s", "it is no WebSocket handshake")
+        match read_handshake(self._head(), self.config):
+            case Handshake() as handshake:
+                self._hand_over(handshake)
+            case bytes(answer):
+                self.transport.write(answer)
+                self.transport.close()
+            case None:
+                self._refuse(400, "request_invalid", "a request got 400: %s", "it is no WebSocket handshake")
+
+    def _head(self) -> bytes:
+        lines = [self.scope["method"].encode(), b" ", self.url, b" HTTP/1.1\r\n"]
+        for name, value in self.headers:
+            lines += [name, b": ", value, b"\r\n"]
+        lines.append(b"\r\n")
+        return b"".join(lines)
+
+    def _hand_over(self, handshake: Handshake) -> None:
+        """Let the connection be a socket's, and hold nothing of it any longer."""
+        transport, address = self.transport, self._address()
+        protocol = SocketProtocol(transport, handshake, self.config, self.gate, address, self.connections, self._wheel)
+        self.connections.discard(self)
+        transport.set_protocol(protocol)
+        scheme = "wss" if self.scheme == "https" else "ws"
+        scope = handshake.scope(self.headers, scheme=scheme, server=self.server, client=self.client)
+        # each of them refers to this, in a circle
+        self.parser = self.flow = self.scope = None  # type: ignore[assignment]
+        protocol.start(self.config.loaded_app, scope)
 
     def _refuse_large_head(self) -> None:
         self._refuse(431, "header_size", "a request's headers were larger than CONFIG['header_size']")

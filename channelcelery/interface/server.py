@@ -122,9 +122,10 @@ def _protocols(gate: Gate) -> dict[str, Any]:
     if not find_spec("httptools"):
         return {"http": "auto", "ws": "websockets-sansio"}
     from channelcelery.interface.protocol import LimitedHttpProtocol
-    from channelcelery.interface.socket_protocol import LimitedSocketProtocol
+    from channelcelery.interface.socket_protocol import SocketProtocol
+    from channelcelery.interface.wheel import Wheel
 
-    return {"http": partial(LimitedHttpProtocol, gate=gate), "ws": LimitedSocketProtocol}
+    return {"http": partial(LimitedHttpProtocol, gate=gate, wheel=Wheel(gate.faults)), "ws": SocketProtocol}
 
 
 def show_log(verbosity: int = 1) -> None:

@@ -1,10 +1,14 @@
-"""The seam between a socket's life and what carries its bytes."""
+"""The seam between a socket's life and what carries its bytes: a server's ASGI, or our own protocol on uvicorn."""
 
+from collections.abc import Callable
 from typing import Protocol
 
-from channelcelery.interface.events import Plan
+from channelcelery.interface.events import Plan, Scope
 
-__all__ = ["Carried", "Wire"]
+__all__ = ["SOCKET", "Carried", "OwnWire", "Wire", "own_wire"]
+
+#: The extension in an ASGI scope under which our own protocol offers itself, instead of events.
+SOCKET = "channelcelery.socket"
 
 
 class Wire(Protocol):
@@ -55,3 +59,20 @@ class Carried(Protocol):
 
     def ended(self, code: int | None = None) -> None:
         """Take note that the connection ended, with the code of its closing frame where one is known."""
+
+
+class OwnWire(Wire, Protocol):
+    """Our own protocol, as it offers itself to the application."""
+
+    #: told of turns in the socket's life, if it is given: "CONNECT", "REJECT", "DISCONNECT"
+    watch: Callable[[str], None] | None
+
+    def begin(self, opened: Carried | int) -> None:
+        """Take the session that the application made, or refuse with the status that it said."""
+
+
+def own_wire(scope: Scope) -> OwnWire | None:
+    """Return our own protocol, if it offers itself in a scope; another server's scope has none."""
+    extensions = scope.get("extensions") or {}
+    wire: OwnWire | None = extensions.get(SOCKET)
+    return wire

@@ -227,12 +227,15 @@ class World:
             **more,
         }
 
-    def connect(self, server: FakeServer, **scope: Any) -> asyncio.Task[None]:
+    def connect(self, server: Any, **scope: Any) -> asyncio.Task[None]:
         """Let a client connect; the task ends with its connection."""
+        if hasattr(server, "connect"):  # an `own_server.OwnServer`
+            task: asyncio.Task[None] = server.connect(self, self.scope(**scope))
+            return task
         serving = serve_websocket(self.around, self.scope(**scope), server.receive, server.send)
         return asyncio.ensure_future(serving)
 
-    async def open(self, server: FakeServer, **scope: Any) -> tuple[str, asyncio.Task[None]]:
+    async def open(self, server: Any, **scope: Any) -> tuple[str, asyncio.Task[None]]:
         """Let a client connect and accept it; returns the token."""
         known = set(self.hub.channels())
         task = self.connect(server, **scope)

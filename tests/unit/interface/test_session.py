@@ -26,15 +26,27 @@ from tests.unit.interface.fakes import (
     text,
     until,
 )
+from tests.unit.interface.own_server import OwnServer
+
+#: Under which a session is the same: ASGI's events, and our own protocol.
+Kind = type[FakeServer] | type[OwnServer]
+
+
+@pytest.fixture(params=[FakeServer, OwnServer])
+def kind(request: pytest.FixtureRequest) -> Kind:
+    """What carries the socket."""
+    found: Kind = request.param
+    return found
+
 
 # the handshake
 
 
-def test_connect_says_who_asked() -> None:
+def test_connect_says_who_asked(kind: Kind) -> None:
     """Item 114."""
 
     async def main() -> None:
-        world, server = World(), FakeServer()
+        world, server = World(), kind()
         headers = [(b"host", b"example.org"), (b"X-Twice", b"1"), (b"x-twice", b"\xff")]
         task = world.connect(
             server, path="/chat/ü/", query_string=b"a=%20", root_path="/app", headers=headers, subprotocols=["v1", "v2"]
@@ -88,12 +100,12 @@ def test_reply_channels_cannot_be_guessed() -> None:
     assert min(map(len, tokens)) >= 22  # six bits each
 
 
-def test_a_whole_life_in_order() -> None:
+def test_a_whole_life_in_order(kind: Kind) -> None:
     """Given a socket, If it is accepted, speaks and leaves, Expect one message each, numbered (items 114 to 116)."""
     # items 114, 115 and 116
 
     async def main() -> None:
-        world, server = World(), FakeServer()
+        world, server = World(), kind()
         token, task = await world.open(server)
         assert server.sent == [accepted()]
         server.text("a")
@@ -154,7 +166,7 @@ def test_a_connection_that_was_lost_is_told_from_one_that_was_closed(event: dict
     run(main)
 
 
-def test_the_answer_may_come_at_once() -> None:
+def test_the_answer_may_come_at_once(kind: Kind) -> None:
     class Quick(FakeOffers):
         def offer(self, channel: str, item: bytes) -> None:
             super().offer(channel, item)
@@ -163,7 +175,7 @@ def test_the_answer_may_come_at_once() -> None:
 
     async def main() -> None:
         world.intake._publisher = world.publisher = Quick()
-        server = FakeServer()
+        server = kind()
         task = world.connect(server)
         await until(lambda: len(server.sent) == 2)
         assert server.sent == [accepted(), text("hello")]
@@ -175,11 +187,11 @@ def test_the_answer_may_come_at_once() -> None:
     run(main)
 
 
-def test_no_answer_refuses() -> None:
+def test_no_answer_refuses(kind: Kind) -> None:
     """Item 122."""
 
     async def main() -> None:
-        world, server = World(connect_timeout=0.05), FakeServer()
+        world, server = World(connect_timeout=0.05), kind()
         await world.connect(server)
         assert server.sent == [REFUSED]
         assert world.publisher.channels == ["connect", "disconnect"]
@@ -190,9 +202,9 @@ def test_no_answer_refuses() -> None:
     run(main)
 
 
-def test_an_answer_ends_the_time_limit() -> None:
+def test_an_answer_ends_the_time_limit(kind: Kind) -> None:
     async def main() -> None:
-        world, server = World(connect_timeout=0.2), FakeServer()
+        world, server = World(connect_timeout=0.2), kind()
         _, task = await world.open(server)
         await asyncio.sleep(0.3)
         assert server.sent == [accepted()]
@@ -203,11 +215,11 @@ def test_an_answer_ends_the_time_limit() -> None:
 
 
 @pytest.mark.parametrize("reply", [{"accept": False}, {"close": True}, {"close": 4001}])
-def test_a_consumer_refuses(reply: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+def test_a_consumer_refuses(reply: dict[str, Any], caplog: pytest.LogCaptureFixture, kind: Kind) -> None:
     """Items 121, 126: 403, and a disconnect all the same."""
 
     async def main() -> None:
-        world, server = World(), FakeServer()
+        world, server = World(), kind()
         task = world.connect(server)
         await until(lambda: len(world.hub))
         with caplog.at_level(logging.INFO, "django.channels.interface"):
@@ -222,11 +234,11 @@ def test_a_consumer_refuses(reply: dict[str, Any], caplog: pytest.LogCaptureFixt
     assert [record.getMessage() for record in caplog.records] == ["WebSocket '/chat/' was refused"]
 
 
-def test_a_consumer_says_why_it_closes(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_consumer_says_why_it_closes(kind: Kind, caplog: pytest.LogCaptureFixture) -> None:
     """Item 119: then it was accepted, as its line says, too."""
 
     async def main() -> None:
-        world, server = World(), FakeServer()
+        world, server = World(), kind()
         task = world.connect(server)
         await until(lambda: len(world.hub))
         with caplog.at_level(logging.INFO, "django.channels.interface"):
@@ -239,11 +251,11 @@ def test_a_consumer_says_why_it_closes(caplog: pytest.LogCaptureFixture) -> None
     assert record.getMessage().startswith("WebSocket '/chat/' ended with 4001 after ")
 
 
-def test_a_client_that_leaves_during_the_handshake_is_disconnected() -> None:
+def test_a_client_that_leaves_during_the_handshake_is_disconnected(kind: Kind) -> None:
     """Item 127."""
 
     async def main() -> None:
-        world, server = World(), FakeServer()
+        world, server = World(), kind()
         task = world.connect(server)
         await until(lambda: len(world.hub))
         server.disconnect(1006)
@@ -255,11 +267,11 @@ def test_a_client_that_leaves_during_the_handshake_is_disconnected() -> None:
     run(main)
 
 
-def test_the_subprotocol_is_told() -> None:
+def test_the_subprotocol_is_told(kind: Kind) -> None:
     """Item 124."""
 
     async def main() -> None:
-        world, server = World(subprotocols=["v3", "v2"]), FakeServer()
+        world, server = World(subprotocols=["v3", "v2"]), kind()
         _, task = await world.open(server, subprotocols=["v1", "v2", "v3"])
         assert server.sent == [accepted("v2")]
         server.disconnect()
@@ -278,12 +290,12 @@ def test_the_subprotocol_is_told() -> None:
     ],
 )
 def test_forbidden_handshakes_reach_no_queue(
-    headers: list[tuple[bytes, bytes]], reason: str, caplog: pytest.LogCaptureFixture
+    headers: list[tuple[bytes, bytes]], reason: str, caplog: pytest.LogCaptureFixture, kind: Kind
 ) -> None:
     async def main() -> None:
         world = World()
         for _ in range(3):
-            server = FakeServer()
+            server = kind()
             await world.connect(server, headers=headers, path="/\n\x1b[31m")
             assert server.sent == [REFUSED]
         assert world.publisher.taken == []
@@ -321,9 +333,9 @@ def test_a_full_queue_refuses_with_503_where_the_server_can(extensions: dict[str
     run(main)
 
 
-def test_sockets_are_refused_while_redis_is_away() -> None:
+def test_sockets_are_refused_while_redis_is_away(kind: Kind) -> None:
     async def main() -> None:
-        world, server = World(), FakeServer()
+        world, server = World(), kind()
         world.node.ready = False
         await world.connect(server)
         assert unavailable(server)
@@ -336,9 +348,9 @@ def test_sockets_are_refused_while_redis_is_away() -> None:
 @pytest.mark.parametrize(
     "scope", [{"path": "/\ud800"}, {"headers": [(b"host", b"example.org"), (b"x", b"a" * 60_000)]}]
 )
-def test_a_handshake_that_cannot_travel_is_refused(scope: dict[str, Any]) -> None:
+def test_a_handshake_that_cannot_travel_is_refused(scope: dict[str, Any], kind: Kind) -> None:
     async def main() -> None:
-        world, server = World(message_size=50_000), FakeServer()
+        world, server = World(message_size=50_000), kind()
         await world.connect(server, **scope)
         assert server.sent == [REFUSED]
         assert world.publisher.taken == []
@@ -350,11 +362,11 @@ def test_a_handshake_that_cannot_travel_is_refused(scope: dict[str, Any]) -> Non
 # replies
 
 
-def test_replies_become_frames() -> None:
+def test_replies_become_frames(kind: Kind) -> None:
     """Items 118 to 120."""
 
     async def main() -> None:
-        world, server = World(), FakeServer()
+        world, server = World(), kind()
         token, task = await world.open(server)
         world.reply(token, text="a")
         world.reply(token, bytes=b"\x00")
@@ -370,9 +382,9 @@ def test_replies_become_frames() -> None:
     run(main)
 
 
-def test_a_bad_reply_is_logged_by_its_keys_and_the_socket_stays(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_bad_reply_is_logged_by_its_keys_and_the_socket_stays(caplog: pytest.LogCaptureFixture, kind: Kind) -> None:
     async def main() -> None:
-        world, server = World(), FakeServer()
+        world, server = World(), kind()
         token, task = await world.open(server)
         world.reply(token, content="secret")
         world.reply(token, text=7)
@@ -387,9 +399,9 @@ def test_a_bad_reply_is_logged_by_its_keys_and_the_socket_stays(caplog: pytest.L
     assert "secret" not in caplog.text
 
 
-def test_direct_and_group_messages_keep_their_order_also_while_the_client_is_slow() -> None:
+def test_direct_and_group_messages_keep_their_order_also_while_the_client_is_slow(kind: Kind) -> None:
     async def main() -> None:
-        world, server = World(), FakeServer()
+        world, server = World(), kind()
         token, task = await world.open(server)
         world.apply(JoinEntry("g", token))
         for n in range(20):
@@ -407,11 +419,11 @@ def test_direct_and_group_messages_keep_their_order_also_while_the_client_is_slo
     run(main)
 
 
-def test_a_group_message_before_the_answer_accepts() -> None:
+def test_a_group_message_before_the_answer_accepts(kind: Kind) -> None:
     """Item 129."""
 
     async def main() -> None:
-        world, server = World(subprotocols=["v1"]), FakeServer()
+        world, server = World(subprotocols=["v1"]), kind()
         task = world.connect(server, subprotocols=["v1"])
         await until(lambda: len(world.hub))
         (token,) = world.hub.channels()
@@ -424,9 +436,9 @@ def test_a_group_message_before_the_answer_accepts() -> None:
     run(main)
 
 
-def test_the_hub_is_told_of_its_end_and_leaves_its_groups() -> None:
+def test_the_hub_is_told_of_its_end_and_leaves_its_groups(kind: Kind) -> None:
     async def main() -> None:
-        world, server = World(), FakeServer()
+        world, server = World(), kind()
         token, task = await world.open(server)
         assert world.hub.changes.take() == Changes({token: "/chat/"}, set(), set())
         world.apply(JoinEntry("g", token))
@@ -442,9 +454,9 @@ def test_the_hub_is_told_of_its_end_and_leaves_its_groups() -> None:
 
 
 @pytest.mark.parametrize("frame", ["x" * 11, "é" * 6, b"x" * 11])
-def test_a_frame_above_the_limit_closes_with_1009(frame: str | bytes) -> None:
+def test_a_frame_above_the_limit_closes_with_1009(frame: str | bytes, kind: Kind) -> None:
     async def main() -> None:
-        world, server = World(frame_size=10), FakeServer()
+        world, server = World(frame_size=10), kind()
         _, task = await world.open(server)
         server.text("x" * 10)
         server.bytes(b"x" * 10)
@@ -459,9 +471,9 @@ def test_a_frame_above_the_limit_closes_with_1009(frame: str | bytes) -> None:
     run(main)
 
 
-def test_a_frame_above_what_a_message_may_take_closes_with_1009() -> None:
+def test_a_frame_above_what_a_message_may_take_closes_with_1009(kind: Kind) -> None:
     async def main() -> None:
-        world, server = World(message_size=400, frame_size=1000), FakeServer()
+        world, server = World(message_size=400, frame_size=1000), kind()
         _, task = await world.open(server)
         server.text("x" * 500)
         await task
@@ -493,11 +505,11 @@ def test_while_the_queue_is_full_the_socket_is_not_read() -> None:
     run(main)
 
 
-def test_a_queue_that_stays_full_closes_with_1013_and_ignores_what_follows() -> None:
+def test_a_queue_that_stays_full_closes_with_1013_and_ignores_what_follows(kind: Kind) -> None:
     """Item 60."""
 
     async def main() -> None:
-        world, server = World(publish_wait=0.1), FakeServer()
+        world, server = World(publish_wait=0.1), kind()
         _, task = await world.open(server)
         world.publisher.full = {"websocket.receive"}
         server.text("a")
@@ -512,9 +524,9 @@ def test_a_queue_that_stays_full_closes_with_1013_and_ignores_what_follows() -> 
     run(main)
 
 
-def test_a_close_ends_the_wait_for_room() -> None:
+def test_a_close_ends_the_wait_for_room(kind: Kind) -> None:
     async def main() -> None:
-        world, server = World(publish_wait=60), FakeServer()
+        world, server = World(publish_wait=60), kind()
         token, task = await world.open(server)
         world.publisher.full = {"websocket.receive"}
         server.text("a")
@@ -529,11 +541,11 @@ def test_a_close_ends_the_wait_for_room() -> None:
     run(main)
 
 
-def test_a_disconnect_that_finds_no_room_is_published_later() -> None:
+def test_a_disconnect_that_finds_no_room_is_published_later(kind: Kind) -> None:
     """Item 60."""
 
     async def main() -> None:
-        world, server = World(), FakeServer()
+        world, server = World(), kind()
         _, task = await world.open(server)
         world.publisher.full = {"websocket.disconnect"}
         server.disconnect()
@@ -687,11 +699,11 @@ def test_a_connection_that_the_server_cannot_finish_closing_is_ended_by_the_swee
     run(main)
 
 
-def test_a_connection_that_is_too_old_is_closed_by_the_sweep() -> None:
+def test_a_connection_that_is_too_old_is_closed_by_the_sweep(kind: Kind) -> None:
     """Item 59: given one that is open and one that waits for an answer, expect the first to close, and once."""
 
     async def main() -> None:
-        world, server, connecting = World(connection_lifetime=0.2), FakeServer(), FakeServer()
+        world, server, connecting = World(connection_lifetime=0.2), kind(), kind()
         _, task = await world.open(server)
         waiting = world.connect(connecting)
         world.hub.sweep()
@@ -722,10 +734,10 @@ def test_connections_that_came_together_do_not_end_together() -> None:
     assert len({round(end) for end in ends}) > 20
 
 
-def test_close_by_this_process() -> None:
+def test_close_by_this_process(kind: Kind) -> None:
     async def main() -> None:
         world = World()
-        opened, connecting, quiet = FakeServer(), FakeServer(), FakeServer()
+        opened, connecting, quiet = kind(), kind(), kind()
         _, first = await world.open(opened)
         second = world.connect(connecting)
         await until(lambda: len(world.hub) == 2)
@@ -744,11 +756,13 @@ def test_close_by_this_process() -> None:
     run(main)
 
 
-def test_what_a_client_sent_beside_its_path_is_not_logged_at_debug(caplog: pytest.LogCaptureFixture) -> None:
+def test_what_a_client_sent_beside_its_path_is_not_logged_at_debug(
+    caplog: pytest.LogCaptureFixture, kind: Kind
+) -> None:
     """Given a cookie, a session key and a text, Expect none of them in any line."""
 
     async def main() -> None:
-        world, server = World(), FakeServer()
+        world, server = World(), kind()
         with caplog.at_level(logging.DEBUG, logger="django.channels.interface"):
             own = [(b"host", b"example.org"), (b"origin", b"http://example.org")]
             _, task = await world.open(
@@ -763,9 +777,11 @@ def test_what_a_client_sent_beside_its_path_is_not_logged_at_debug(caplog: pytes
     assert "s3cret" not in caplog.text
 
 
-def test_at_info_a_socket_is_one_line_without_any_value_of_its_client(caplog: pytest.LogCaptureFixture) -> None:
+def test_at_info_a_socket_is_one_line_without_any_value_of_its_client(
+    caplog: pytest.LogCaptureFixture, kind: Kind
+) -> None:
     async def main() -> None:
-        world, server = World(), FakeServer()
+        world, server = World(), kind()
         with caplog.at_level(logging.INFO):
             _, task = await world.open(server, query_string=b"session_key=s3cret")
             for _ in range(5):

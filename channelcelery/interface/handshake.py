@@ -1,0 +1,103 @@
+"""A WebSocket's handshake as HTTP: `websockets` reads it, says what is wrong with it, and writes the answers."""
+
+import logging
+from typing import Any
+from urllib.parse import unquote
+
+import uvicorn
+from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
+from websockets.http11 import Request, Response
+from websockets.protocol import Protocol, Side
+from websockets.server import ServerProtocol
+
+from channelcelery.interface.events import RETRY_AFTER
+from channelcelery.interface.frames import Frames
+
+__all__ = ["Handshake", "read_handshake"]
+
+_logger = logging.getLogger("uvicorn.error")
+#: As uvicorn's own protocols compress, where its settings say that they may.
+_DEFLATE = ServerPerMessageDeflateFactory(
+    server_max_window_bits=12, client_max_window_bits=12, compress_settings={"memLevel": 5}
+)
+
+
+def read_handshake(head: bytes, config: uvicorn.Config) -> "Handshake | bytes | None":
+    """Return a right handshake, the answer to a wrong one, or None if it is no request that `websockets` can read.
+
+    Args:
+        head: the request's, as bytes.
+        config: the server's settings.
+    """
+    extensions = [_DEFLATE] if config.ws_per_message_deflate else []
+    protocol = ServerProtocol(extensions=extensions, max_size=config.ws_max_size, logger=_logger)
+    protocol.receive_data(head)
+    for event in protocol.events_received():
+        if isinstance(event, Request):
+            response = protocol.accept(event)
+            right = response.status_code == 101
+            return Handshake(protocol, event, response, config.ws_max_size) if right else response.serialize()
+    return None
+
+
+class Handshake:
+    """One right request for a WebSocket, until it is answered.
+
+    Args:
+        protocol: what read it.
+        request: what it read.
+        response: what accepts it.
+        max_size: bytes of a message that the socket may take.
+    """
+
+    __slots__ = ("_max_size", "_protocol", "_request", "_response")
+
+    def __init__(self, protocol: ServerProtocol, request: Request, response: Response, max_size: int) -> None:
+        self._protocol = protocol
+        self._request = request
+        self._response = response
+        self._max_size = max_size
+
+    def scope(self, headers: list[tuple[bytes, bytes]], **connection: Any) -> dict[str, Any]:
+        """Return the ASGI scope, as uvicorn has it.
+
+        Args:
+            headers: of the request.
+            connection: what is known of the connection.
+        """
+        raw_path, _, query_string = self._request.path.partition("?")
+        names = b",".join(value for name, value in headers if name == b"sec-websocket-protocol").decode("latin-1")
+        return {
+            "type": "websocket",
+            "asgi": {"version": "3.0", "spec_version": "2.4"},
+            "http_version": "1.1",
+            "path": unquote(raw_path),
+            "raw_path": raw_path.encode("ascii"),
+            "query_string": query_string.encode("ascii"),
+            "headers": headers,
+            "subprotocols": [name.strip() for name in names.split(",")] if names else [],
+            "root_path": "",
+            "extensions": {},
+            **connection,
+        }
+
+    def acceptance(self, subprotocol: str | None) -> bytes:
+        """Return the answer that opens the socket."""
+        if subprotocol:
+            self._response.headers["Sec-WebSocket-Protocol"] = subprotocol
+        return self._response.serialize()
+
+    def refusal(self, status: int) -> bytes:
+        """Return an answer that opens none: 403, 429, 500 or 503."""
+        text = {403: "", 500: "Internal Server Error"}.get(status, "There is no room now; try again.\n")
+        response = self._protocol.reject(status, text)
+        if status in (429, 503):
+            response.headers["Retry-After"] = RETRY_AFTER.decode()
+        return response.serialize()
+
+    def frames(self) -> Frames:
+        """Return what reads and writes frames after the acceptance, and holds nothing of the request."""
+        # not the one that read the request: it would hold the request as long as the socket is open
+        protocol = Protocol(Side.SERVER, max_size=self._max_size, logger=_logger)
+        protocol.extensions = self._protocol.extensions
+        return Frames(protocol)
