@@ -433,7 +433,7 @@ def test_a_client_that_leaves_is_noticed_at_once(start: Start, how: str, began: 
             client.reset() if how == "reset" else client.close()
         assert it.layer.pieces.take_credits(reply_address(message["reply_channel"]), 5) == GONE
         assert it.worker.next("http.disconnect") == {"reply_channel": message["reply_channel"], "path": "/page/"}
-        assert time.monotonic() - left < 1
+        assert time.monotonic() - left < 3, "at once, and patience with a busy machine"
 
 
 @pytest.mark.parametrize("how", ["close", "reset"])

@@ -59,6 +59,10 @@ class Site:
         """Wait until consumers or views have written a line down."""
         wait_until(lambda: self.setup.lines().count(line) >= count, what=f"{line!r} in {self.setup.lines()}")
 
+    def let_go_on(self, name: str) -> None:
+        """Let views go on that wait for a name."""
+        self.setup.notes.with_name(f"notes.{name}").touch()
+
 
 @contextmanager
 def running(setup: WorkerSetup, concurrency: int = 3) -> Iterator[Site]:
@@ -209,15 +213,14 @@ def test_a_file(site: Site) -> None:
 
 @pytest.mark.parametrize("path", ["/numbers/", "/numbers_async/"])
 def test_streams(site: Site, path: str) -> None:
-    """Items 107 and 113. Given a stream with pauses: expect its parts when they are made."""
+    """Items 107 and 113. Given a stream that waits after its first part: expect that when it is made."""
+    name = path.strip("/")
     connection = http.client.HTTPConnection(LOOPBACK, site.port, timeout=30)
-    connection.request("GET", f"{path}?parts=4&pause=0.3")
-    begun = time.monotonic()
+    connection.request("GET", f"{path}?parts=4&until={name}")
     response = connection.getresponse()
     assert response.read(10) == b"000000000,"
-    assert time.monotonic() - begun < 0.9
+    site.let_go_on(name)
     assert response.read() == b"000000001,000000002,000000003,"
-    assert time.monotonic() - begun >= 0.9
     connection.close()
     answer = site.ask(f"{path}?parts=300")
     assert answer.text == "".join(f"{number:09}," for number in range(300))
@@ -319,7 +322,7 @@ def test_a_slow_view_does_not_hold_up_answers_that_are_there(site: Site) -> None
     def ask(path: str) -> None:
         answers.append(site.ask(path).text)
 
-    slow = [threading.Thread(target=ask, args=("/held/",)) for _ in range(2)]
+    slow = [threading.Thread(target=ask, args=("/held/?until=answers",)) for _ in range(2)]
     fast = [threading.Thread(target=ask, args=("/hello/",)) for _ in range(30)]
     for thread in slow:
         thread.start()
@@ -329,7 +332,7 @@ def test_a_slow_view_does_not_hold_up_answers_that_are_there(site: Site) -> None
     for thread in fast:
         thread.join(30)
     assert answers == ["hello"] * 30
-    site.setup.notes.with_name("notes.release").touch()
+    site.let_go_on("answers")
     for thread in slow:
         thread.join(30)
     assert answers[30:] == ["held"] * 2

@@ -24,11 +24,16 @@ def hello(request: HttpRequest) -> HttpResponse:
     return HttpResponse("hello", content_type="text/plain")
 
 
+def may_go_on(request: HttpRequest) -> bool:
+    """Tell whether the file is there that a request names, if it names one."""
+    name = request.GET.get("until")
+    return name is None or os.path.exists(f"{os.environ['TEST_NOTES']}.{name}")
+
+
 def held(request: HttpRequest) -> HttpResponse:
-    """Write down that it begins, and answer once a file is there."""
+    """Write down that it begins, and answer when it may."""
     write_down("held")
-    until = time.monotonic() + 60
-    while not os.path.exists(f"{os.environ['TEST_NOTES']}.release") and time.monotonic() < until:
+    while not may_go_on(request):
         time.sleep(0.01)
     return HttpResponse("held", content_type="text/plain")
 
@@ -97,6 +102,8 @@ def numbers(request: HttpRequest) -> StreamingHttpResponse:
             for number in range(int(request.GET["parts"])):
                 yield f"{number:09},"
                 time.sleep(float(request.GET.get("pause", 0)))
+                while not may_go_on(request):
+                    time.sleep(0.01)
         finally:
             write_down("stream closed")
 
@@ -112,6 +119,8 @@ async def numbers_async(request: HttpRequest) -> StreamingHttpResponse:
                 await Session.objects.acount()
                 yield f"{number:09},"
                 await asyncio.sleep(float(request.GET.get("pause", 0)))
+                while not may_go_on(request):
+                    await asyncio.sleep(0.01)
         finally:
             write_down("stream closed")
 
