@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.kit.figures import latencies
+from benchmarks.kit.procstat import difference, snapshot
 from benchmarks.kit.websocket import WebSocket, connect_many
 from benchmarks.processes import Running, run_interface, run_servers
 from benchmarks.subjects import PRODUCT
@@ -104,14 +105,17 @@ class Bench:
                     await asyncio.to_thread(self._layer.send_group, "other-0", {"text": "x" * 10 * 1024})
             peak(self._interface, anew=True)
             self.receipts.seconds = array.array("d")
+            before = snapshot({"interface": self._interface.pid})
             await self._send(self._options.sends)
             got = self.receipts.seconds
+            used = difference(before, snapshot({"interface": self._interface.pid}), len(got))
             closed = self._interface.output().count(_TOLD) - told
         if self.receipts.closed or len(got) != self._options.sends * (self._options.sockets - 1):
             raise SystemExit(f"{self.receipts.closed} of the others were closed, and {len(got)} receipts came")
         if closed != slow:
             raise SystemExit(f"{closed} sockets were closed as slow, in a round with {int(slow)}")
-        return {"slow": slow, "peak_mib": round(peak(self._interface), 2), **latencies(got)}
+        cpu = used["procs"]["interface"]["cpu_us_per"]
+        return {"slow": slow, "peak_mib": round(peak(self._interface), 2), "cpu_us": cpu, **latencies(got)}
 
     async def _send(self, number: int) -> None:
         begun, before = time.monotonic(), len(self.receipts.seconds)
@@ -141,7 +145,7 @@ def main() -> None:
         rounds = asyncio.run(Bench(options, running, interface).run())
     without, with_it = ([each for each in rounds if each["slow"] is slow] for slow in (False, True))
     report: dict[str, Any] = {}
-    for figure in ("p50_ms", "p99_ms"):
+    for figure in ("cpu_us", "p50_ms", "p99_ms"):
         ratios = [b[figure] / a[figure] for a, b in zip(without, with_it, strict=True)]
         report[f"{figure}_ratio"] = {
             "median": round(statistics.median(ratios), 3),

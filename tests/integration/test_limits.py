@@ -130,6 +130,19 @@ def test_given_many_sockets_from_one_address_behind_a_proxy_expect_429_there_onl
     assert it.dropped["address_connections"] == 1
 
 
+def test_given_a_storm_from_one_address_behind_a_proxy_expect_429_there_only(start: Start) -> None:
+    """Given one connection in a hundred seconds from each address / Expect the first one, and others' to be taken."""
+    it = start(address_connect_rate=0.01, proxies=["127.0.0.1"])
+    greedy, other = {"X-Forwarded-For": "8.8.8.8"}, {"X-Forwarded-For": "9.9.9.9"}
+    with bystander(it), it.accepted(additional_headers=greedy):
+        for _ in range(5):
+            with it.connecting(additional_headers=greedy) as attempt:
+                assert attempt.status() == 429
+        with it.accepted(additional_headers=other):
+            pass
+    assert it.dropped["address_connect_rate"] == 5
+
+
 def test_given_a_caller_that_is_no_listed_proxy_expect_its_forwarded_headers_to_be_nothing(start: Start) -> None:
     it = start(address_connections=1, proxies=["10.0.0.1"])
     forged = {"X-Forwarded-For": "8.8.8.8", "X-Forwarded-Host": "evil.test", "Forwarded": "for=8.8.8.8"}
