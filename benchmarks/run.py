@@ -7,7 +7,6 @@ measurement has processes of its own and empty servers. Leave the machine alone 
 import argparse
 import json
 import shutil
-import signal
 import sys
 import tempfile
 import time
@@ -26,6 +25,7 @@ from benchmarks.page import README, write_block
 from benchmarks.peers import NOTE
 from benchmarks.processes import ROOT
 from benchmarks.sections import sections
+from benchmarks.starting import end_in_order
 from benchmarks.targets import goals, in_short
 
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
@@ -102,8 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure; the exit status is 1 if a measurement failed."""
     options = _options(arguments)
     raise_file_limit()
-    # an ordinary exit ends what was started
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    end_in_order()
     chosen = windows(quick=options.quick)
     if failed := prepare():
         print(f"The other projects are left out, and their recorded figures stand in: {failed}", file=sys.stderr)

@@ -6,7 +6,6 @@ Leave the machine alone meanwhile. The plots need matplotlib: pip install 'chann
 import argparse
 import json
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +17,7 @@ from benchmarks.growth.system import Point
 from benchmarks.machine import describe_commit, describe_machine, describe_versions, raise_file_limit
 from benchmarks.page import write_block
 from benchmarks.processes import ROOT
+from benchmarks.starting import end_in_order
 
 FOLDER = ROOT / "docs" / "performance"
 
@@ -65,8 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, help="where to write; with --quick nowhere by default")
     options = parser.parse_args(arguments)
     raise_file_limit()
-    # an ordinary exit ends what was started
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    end_in_order()
     minutes = sum(PARTS[name][1] for name in options.only) / (180 if options.quick else 60)
     print(f"{len(options.only)} curves, about {minutes:.0f} minutes on two idle cores", file=sys.stderr, flush=True)
     found = measure(options.only, quick=options.quick)
