@@ -60,7 +60,8 @@ def test_given_a_well_process_expect_200_and_given_another_503_with_the_reason(
 
 def test_given_other_paths_and_methods_expect_them_refused(endpoint: Endpoint) -> None:
     assert [get(endpoint, path)[0] for path in ("/", "/metrics/x", "/live/")] == [404] * 3
-    assert [get(endpoint, "/metrics", method)[0] for method in ("POST", "DELETE")] == [405] * 2
+    asked = [get(endpoint, path, method)[0] for path in ("/live", "/metrics") for method in ("POST", "DELETE")]
+    assert asked == [405] * 4
 
 
 def test_given_values_expect_prometheus_text(endpoint: Endpoint, probe: FakeProbe) -> None:
