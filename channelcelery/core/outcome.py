@@ -29,7 +29,7 @@ class Outcome:
         ran: consumers that ran, failed ones included.
         failed: consumers that raised.
         dropped: messages and sends that were dropped, by reason.
-        seconds: what the whole job took.
+        seconds: what the whole job took, less what it waited for a CPU.
         handed: (channel, encoded item) pairs whose turn has come, for the worker to run next.
         sent: what consumers sent, by kind (`core.sends.KINDS`).
         times: what each consumer ran and took (`Times`).

@@ -21,6 +21,7 @@ from channelcelery.worker.forward import forward
 from channelcelery.worker.ordered import Turns
 from channelcelery.worker.overdue import Overdue
 from channelcelery.worker.progress import Progress
+from channelcelery.worker.unhindered import unhindered
 
 __all__ = ["FLUSH_AFTER", "run_job"]
 
@@ -53,10 +54,10 @@ def run_job(alias: str, channel: str, items: tuple[bytes, ...], claim: tuple[int
     if not claims.begin(*claim):
         return None
     progress = Progress(*claim)
-    begun, layer = time.monotonic(), channel_layers[alias]
+    begun, layer = unhindered(), channel_layers[alias]
     if channel in get_router(alias).reliable:
         progress.begin(len(items))
-        return Outcome(0, 0, dict(forward(layer, channel, items)), time.monotonic() - begun)
+        return Outcome(0, 0, dict(forward(layer, channel, items)), unhindered() - begun)
     job = _Job(layer, channel, progress)
     for left, item in zip(reversed(range(len(items))), items, strict=True):
         job.run(item, left)
@@ -64,7 +65,7 @@ def run_job(alias: str, channel: str, items: tuple[bytes, ...], claim: tuple[int
     ran, failed = counts.pop("ran", 0), counts.pop("failed", 0)
     if reliable := counts.pop("sent_reliable", 0):
         job.sent["reliable"] += reliable
-    seconds, handed = time.monotonic() - begun, tuple(job.turns.handed)
+    seconds, handed = unhindered() - begun, tuple(job.turns.handed)
     return Outcome(
         ran, failed, dict(counts), seconds, handed, dict(job.sent), dict(job.times), os.getpid(), beside.responses
     )

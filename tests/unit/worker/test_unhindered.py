@@ -1,0 +1,56 @@
+"""A clock for how long jobs take that does not count what others of the machine take."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from channelcelery.worker import unhindered as module
+from channelcelery.worker.unhindered import unhindered
+
+told = pytest.mark.skipif(not Path(module._FILE).exists(), reason="the system does not tell")
+
+
+def test_given_a_wait_for_something_else_expect_it_to_count() -> None:
+    before, begun = unhindered(), time.monotonic()
+    time.sleep(0.05)
+    assert unhindered() - before <= time.monotonic() - begun
+    assert unhindered() - before > 0.04
+
+
+@told
+def test_given_a_busy_machine_expect_what_the_thread_did_itself_to_count_and_nothing_else() -> None:
+    """Given more processes than CPUs that all want one, Expect much less than the clock on the wall says."""
+    burner = [sys.executable, "-c", "while True: pass"]
+    others = [subprocess.Popen(burner) for _ in range(3 * (os.cpu_count() or 1))]
+    try:
+        time.sleep(0.2)
+        before, begun, used = unhindered(), time.monotonic(), time.thread_time()
+        while time.monotonic() - begun < 0.5:
+            pass
+        took, wall, cpu = unhindered() - before, time.monotonic() - begun, time.thread_time() - used
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+    assert took == pytest.approx(cpu, abs=0.05)
+    assert wall - took > 0.1
+
+
+@told
+def test_given_a_process_that_was_forked_expect_its_own_time() -> None:
+    unhindered()
+    of_parent = module._here.waited
+    if (pid := os.fork()) == 0:
+        unhindered()
+        os._exit(0 if module._here.waited is not of_parent and module._here.waited._file >= 0 else 1)
+    assert os.waitpid(pid, 0)[1] == 0
+
+
+def test_given_a_system_that_does_not_tell_expect_the_clock_on_the_wall(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_FILE", "/proc/nowhere")
+    monkeypatch.setattr(module, "_here", module._Here())
+    assert unhindered() == pytest.approx(time.monotonic(), abs=0.1)
