@@ -41,9 +41,9 @@ def _parts(text: str) -> tuple[str, ...]:
     return parts
 
 
-def measure(parts: Sequence[str], *, quick: bool) -> dict[str, list[Point]]:
-    """Return the points of some parts; what fails is told and left out."""
-    found = {}
+def measure(parts: Sequence[str], *, quick: bool, folder: Path | None) -> dict[str, list[Point]]:
+    """Return the points of some parts, each written to a folder as it is done; what fails is told and left out."""
+    found: dict[str, list[Point]] = {}
     for name in parts:
         begun = time.monotonic()
         try:
@@ -51,6 +51,8 @@ def measure(parts: Sequence[str], *, quick: bool) -> dict[str, list[Point]]:
         except (AssertionError, KeyError, OSError, RuntimeError, ValueError) as error:
             print(f"{name} failed: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
         else:
+            if folder is not None:
+                write(folder, {name: found[name]})
             print(f"{name} ({time.monotonic() - begun:.0f} s)", file=sys.stderr, flush=True)
     return found
 
@@ -68,12 +70,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     end_in_order()
     minutes = sum(PARTS[name][1] for name in options.only) / (180 if options.quick else 60)
     print(f"{len(options.only)} curves, about {minutes:.0f} minutes on two idle cores", file=sys.stderr, flush=True)
-    found = measure(options.only, quick=options.quick)
     folder = options.folder or (None if options.quick else FOLDER)
+    found = measure(options.only, quick=options.quick, folder=folder)
     if folder is None:
         print(json.dumps(found))
-    else:
-        curves = write(folder, found)
+    elif found:
+        curves = write(folder, {})
         plots.main([str(folder)])
         if folder == FOLDER:
             write_block("growth", told.ends(curves))
@@ -96,7 +98,6 @@ def write(folder: Path, found: Mapping[str, list[Point]]) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     lines = [f"{json.dumps(name)}: {_compact(part)}" for name, part in sorted(written.items())]
     file.write_text("{\n" + ",\n".join(lines) + "\n}\n")
-    print(f"written to {file}", file=sys.stderr)
     return written
 
 

@@ -36,7 +36,7 @@ def ends(curves: Curves) -> str:
         middle = worker[len(worker) // 5 : -3] or worker
         name = f"worker's MiB while {point['ran']:,} messages are drained, {point['broker']}"
         lines.append([name, f"lowest: {min(middle):,.0f}", f"highest: {max(middle):,.0f}"])
-    when = sorted({f"{part['measured']['date']}, commit {part['measured']['commit']}" for part in curves.values()})
+    when = sorted({f"{part['measured']['date'][:10]}, commit {part['measured']['commit']}" for part in curves.values()})
     machine = sorted({part["measured"]["machine"] for part in curves.values()})
     table = markdown("", ["", "from", "to"], lines)
     load = max(part["measured"]["load"] for part in curves.values())
