@@ -7,6 +7,7 @@ from benchmarks.kit.procstat import difference, snapshot
 from benchmarks.matrix import Measurement
 from benchmarks.processes import Running, run_worker
 from benchmarks.starting import LIMIT, run_module
+from benchmarks.subjects import PRODUCT
 from tests.servers import Process, wait_until
 
 __all__ = ["drain"]
@@ -20,7 +21,8 @@ def drain(running: Running, measurement: Measurement, messages: int) -> dict[str
     if "error" in filled:
         return filled
     cost = difference(before, snapshot(running.pids), messages)
-    with run_worker(running, measurement.subject) as worker:
+    # as Celery has it by default: a line for each task would be a good part of its cost
+    with run_worker(running, measurement.subject, level="warning") as worker:
         _wait_for(first, worker, 60)
         before = snapshot(running.pids)
         _wait_for(last, worker, LIMIT)
@@ -43,8 +45,8 @@ def drain(running: Running, measurement: Measurement, messages: int) -> dict[str
 
 
 def _fill(measurement: Measurement, messages: int) -> list[str]:
-    if measurement.subject in ("reliable", "Celery task", "Celery task, acks_late"):
-        sender = "channelcelery" if measurement.subject == "reliable" else "task"
+    if measurement.subject != PRODUCT:
+        sender = "channelcelery" if measurement.subject.startswith(PRODUCT) else "task"
         return ["benchmarks.reliable.fill", sender, str(messages)]
     return ["benchmarks.project.fill", str(messages), str(measurement.size)]
 

@@ -121,7 +121,7 @@ def _of_queues() -> list[Measurement]:
             Measurement("queue", broker, PRODUCT, 64),
             Measurement("queue", broker, PRODUCT, 1),
             Measurement("queue", broker, "Celery task", 1),
-            Measurement("reliable", broker, "reliable", 1),
+            Measurement("reliable", broker, "channelcelery, reliable", 1),
             Measurement("reliable", broker, "Celery task, acks_late", 1),
         ]
     return found

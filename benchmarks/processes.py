@@ -88,12 +88,20 @@ def run_servers(broker: str, logs: Path) -> Iterator[Running]:
 
 
 @contextmanager
-def run_worker(running: Running, subject: str, children: int = 1, role: str = "worker") -> Iterator[Process]:
-    """Run a subject's worker, and go on without waiting until it is ready."""
-    chosen = SUBJECTS[subject]
-    # at "info" a worker logs two lines for each task, and for each of our messages none
-    level = "warning" if chosen.quiet else "info"
-    command = ["celery", "-A", chosen.worker or "", "worker", "-P", "prefork", "-c", str(children), "-l", level]
+def run_worker(
+    running: Running, subject: str, children: int = 1, role: str = "worker", level: str = "info"
+) -> Iterator[Process]:
+    """Run a subject's worker, and go on without waiting until it is ready.
+
+    Args:
+        running: the servers.
+        subject: one of SUBJECTS.
+        children: processes of its pool.
+        role: its name.
+        level: what it logs; at "info" that it is ready, and two lines for each task.
+    """
+    app = SUBJECTS[subject].worker or ""
+    command = ["celery", "-A", app, "worker", "-P", "prefork", "-c", str(children), "-l", level]
     with running.start(role, [*command, "-n", f"{role}@localhost"]) as process:
         yield process
 

@@ -21,7 +21,7 @@ _BESIDE: Mapping[str, Sequence[tuple[str, str]]] = {
     ),
     "idle": ((PRODUCT, "Channels 4"),),
     "queue": ((PRODUCT, "Celery task"),),
-    "reliable": (("reliable", "Celery task, acks_late"),),
+    "reliable": (("channelcelery, reliable", "Celery task, acks_late"),),
     "http": (("channelcelery, inline", "Django's ASGI handler, uvicorn"), (PRODUCT, "Django, gunicorn sync")),
 }
 #: What is compared, by part: column -> path in a report.

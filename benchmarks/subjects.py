@@ -23,7 +23,6 @@ class Subject:
         echo: path of its echo.
         group: path of its group.
         join: what a socket says before it is in the group, if being open is not enough.
-        quiet: whether its worker logs no line for each message, as it does by default but not at level "info".
     """
 
     interface: str = ""
@@ -35,7 +34,6 @@ class Subject:
     echo: str = "/echo"
     group: str = "/group"
     join: str = ""
-    quiet: bool = False
 
 
 _UVICORN = "uvicorn --port {port} --log-level warning --no-access-log"
@@ -66,9 +64,9 @@ SUBJECTS: Mapping[str, Subject] = {
     "channelcelery, deflate": _product(interface=f"{_SANS_IO} true channelcelery.asgi:application"),
     "floor": Subject(f"{_SANS_IO} false benchmarks.floor.interface:app", "benchmarks.floor.worker"),
     "bare writes": Subject("benchmarks.floor.broadcast {port}", sender="benchmarks.floor.sender"),
-    "Celery task": Subject(worker="benchmarks.reliable.task", env={"BENCH_TASK": "early"}, quiet=True),
-    "Celery task, acks_late": Subject(worker="benchmarks.reliable.task", env={"BENCH_TASK": "late"}, quiet=True),
-    "reliable": Subject(worker="benchmarks.reliable.celery"),
+    "Celery task": Subject(worker="benchmarks.reliable.task", env={"BENCH_TASK": "early"}),
+    "Celery task, acks_late": Subject(worker="benchmarks.reliable.task", env={"BENCH_TASK": "late"}),
+    "channelcelery, reliable": Subject(worker="benchmarks.reliable.celery"),
     "Channels 4": _channels("channels_redis.core.RedisChannelLayer"),
     "Channels 4, pub/sub": _channels("channels_redis.pubsub.RedisPubSubChannelLayer"),
     "python-socketio": Subject(

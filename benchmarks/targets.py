@@ -77,7 +77,7 @@ def _others(broker: str) -> list[Target]:
         *_of("http", broker, PRODUCT, 32, *page),
         *_of("queue", broker, PRODUCT, 64, queue),
         *_of("queue", broker, PRODUCT, 1, queue),
-        *_of("reliable", broker, "reliable", 1, task),
+        *_of("reliable", broker, "channelcelery, reliable", 1, task),
     ]
 
 
