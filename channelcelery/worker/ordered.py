@@ -20,11 +20,12 @@ from channelcelery.core.sends import KINDS, Send
 from channelcelery.exceptions import InvalidName, LayerUnavailable
 from channelcelery.layers.layer import ChannelLayer
 from channelcelery.ordering import Ordering, message_order
-from channelcelery.worker.consume import Received, read, run_received
+from channelcelery.worker.consume import run_received
 from channelcelery.worker.flush import flush, put_back
 from channelcelery.worker.handing import hand_on
 from channelcelery.worker.leases import Leases
 from channelcelery.worker.progress import Progress
+from channelcelery.worker.reading import Received, read
 
 __all__ = ["MAX_TAKEN", "MAX_TAKEN_SECONDS", "Turns", "listen_to"]
 

@@ -12,7 +12,8 @@ from channelcelery.core.bursts import Bursts
 from channelcelery.reliable import outbox
 from channelcelery.reliable.once import Mark, is_done, once
 from channelcelery.reliable.parcel import Parcel
-from channelcelery.worker.consume import Received, Run, run_received
+from channelcelery.worker.consume import Run, run_received
+from channelcelery.worker.reading import Received
 
 __all__ = ["leave_outbox", "row_due", "run_again_from_outbox", "run_once", "was_done"]
 

@@ -16,8 +16,9 @@ from channelcelery.layers.layer import ChannelLayer
 from channelcelery.message import Message
 from channelcelery.reliable.parcel import Parcel
 from channelcelery.routing import get_router
-from channelcelery.worker.consume import Received, Run, run_received
+from channelcelery.worker.consume import Run, run_received
 from channelcelery.worker.flush import flush
+from channelcelery.worker.reading import Received
 from channelcelery.worker.reliable_ends import End, Finished, Settled, Unsettled, bury, finish, postpone
 from channelcelery.worker.reliable_rows import row_due, run_once, was_done
 from channelcelery.worker.renewals import renewing

@@ -15,12 +15,13 @@ from channelcelery.layers.layer import ChannelLayer
 from channelcelery.ordering import ordering_of
 from channelcelery.routing import get_router
 from channelcelery.worker import claims
-from channelcelery.worker.consume import read, run_received
+from channelcelery.worker.consume import run_received
 from channelcelery.worker.flush import flush, put_back
 from channelcelery.worker.forward import forward
 from channelcelery.worker.ordered import Turns
 from channelcelery.worker.overdue import Overdue
 from channelcelery.worker.progress import Progress
+from channelcelery.worker.reading import read
 from channelcelery.worker.unhindered import unhindered
 
 __all__ = ["FLUSH_AFTER", "run_job"]
