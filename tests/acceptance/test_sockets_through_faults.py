@@ -367,7 +367,8 @@ def big(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[RedisServer, asyncio.Runner, list[ClientConnection]]]:
     """Many open sockets, each in a group of its own, whose layer is a Redis that a test may end."""
-    config = json.dumps({"http": "off", "connect_timeout": 30, **MANY})
+    # no pings: while the tests send, nobody reads the sockets, and so nobody answers
+    config = json.dumps({"http": "off", "connect_timeout": 30, "ping_interval": 3_600, **MANY})
     with redis_server() as broker, redis_server(appendonly=True) as server, ExitStack() as stack:
         setup = WorkerSetup(broker.url, server.url, tmp_path_factory.mktemp("big"), config)
         stack.enter_context(setup.worker(concurrency=2))
