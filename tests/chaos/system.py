@@ -165,7 +165,8 @@ class System(ReliableSetup):
         """
         self.workers[-1].wait_for_output(READY, timeout=120)
         seen, since = -1, time.monotonic()
-        while self._lost(channels) and time.monotonic() - since < quiet:
+        # counted first: to compare tens of thousands again and again would take a worker's share of the machine
+        while (self._open(channels) or self._lost(channels)) and time.monotonic() - since < quiet:
             if (now := len(self.effects.all)) != seen:
                 seen, since = now, time.monotonic()
             time.sleep(0.1)
@@ -182,6 +183,11 @@ class System(ReliableSetup):
             slowest=effects.slowest(self.interrupted),
             dead=len(self.letters("id")),
         )
+
+    def _open(self, channels: tuple[str, ...]) -> bool:
+        effects = self.effects
+        sent = effects.count["sent", channels[0]]
+        return any(len(effects.ended(channel)) < sent for channel in channels)
 
     def _lost(self, channels: tuple[str, ...]) -> set[int]:
         effects = self.effects
