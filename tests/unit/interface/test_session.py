@@ -534,6 +534,8 @@ def test_a_close_ends_the_wait_for_room(kind: Kind) -> None:
         world.reply(token, close=True)
         async with asyncio.timeout(2):
             await task
+        world.publisher.full = set()
+        await until(lambda: not world.intake._lines)
         assert world.publisher.channels == ["connect", "disconnect"]
         assert world.publisher.taken[-1][1]["order"] == 1
         assert not world.faults.dropped

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from channelcelery.core.inbox import GroupEntry, JoinEntry
-from channelcelery.interface import socket_protocol
+from channelcelery.interface import intake, socket_protocol
 from channelcelery.interface.wheel import Wheel
 from tests.scale import scaled
 from tests.unit.interface.fakes import World, accepted, closed, run, text, until
@@ -110,9 +110,11 @@ def test_what_is_sent_after_our_close_is_nothing_and_its_answer_ends_the_connect
         world.reply(token, close=4000)
         server.text("late")
         await until(lambda: codes(world) == [4000])
+        server.text("later")
         assert not server.transport.is_closed
         server.frame(CLOSE, b"\x0f\xa0")
-        await task
+        async with asyncio.timeout(5):
+            await task
         assert received(world) == []
         assert server.transport.is_closed
 
@@ -284,11 +286,14 @@ def test_whatever_is_full_or_slow_meanwhile_every_message_arrives_once_and_in_or
             sent[n] += 1
             if chance.random() < 0.1:
                 await asyncio.sleep(0)
-        world.publisher.full = set()
         for server, stopped in zip(servers, paused, strict=True):
             if stopped:
                 server.writable.set()
-        await until(lambda: len(received(world)) == 120)
+        world.publisher.full = {"websocket.receive"}
+        async with asyncio.timeout(10):
+            while len(received(world)) < 120:
+                world.publisher.room = chance.randrange(1, 5)
+                await asyncio.sleep(0.001)
         contents = world.publisher.contents("receive")
         own = [[content for content in contents if content["text"].startswith(f"{n}-")] for n in range(3)]
         assert [[content["text"] for content in each] for each in own] == expected
@@ -297,7 +302,9 @@ def test_whatever_is_full_or_slow_meanwhile_every_message_arrives_once_and_in_or
             assert [event["text"] for event in server.sent[1:]] == [str(number) for number in range(sent[n])]
         await until(lambda: all(server.transport.reads for server in servers))
 
-    run(main)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(intake, "_RETRY_INTERVAL", 0.001)
+        run(main)
 
 
 # a client that does not read
