@@ -43,6 +43,7 @@ def _send(system: System, urls: str, sockets: int, sends: int, handshakes: int =
     report = system.load("group", "--url", urls, *counts, "--sender", _SENDER, "--duration", 1, "--settle", 1)
     found: dict[str, Any] = report["one_by_one"]
     return {
+        "sockets": report["connected"],
         "send_call_ms": found["send_call"]["p50_ms"],
         "to_last_ms": found["to_last"]["p50_ms"],
         "sender_cpu_us": found["send_cpu_us"],

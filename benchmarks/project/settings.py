@@ -20,8 +20,9 @@ CHANNEL_LAYERS = {
         "CONFIG": {
             "hosts": [os.environ["CHANNEL_LAYER_URL"]],
             "http": os.environ.get("BENCH_HTTP", "worker"),
-            # all clients come at once, and from one machine
+            # all clients come at once and from one machine, and some join a thousand groups
             "connect_rate": 100_000,
+            "connect_timeout": 30,
             # this one is filled before its worker starts, which can take longer than a message lives by default
             "channel_capacity": {"nothing": 10_000_000},
             "expiry": 600,
