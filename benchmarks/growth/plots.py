@@ -146,7 +146,7 @@ def _scale(axes: Any, points: Sequence[Point]) -> None:
     for name, end, point in zip(names, left, points, strict=True):
         axes.text(end + 0.02, name, f"{point['messages_per_s']:,.0f}/s", va="center")
     axes.invert_yaxis()
-    axes.set(xlabel="cores in use", xlim=(0, 1.6 * max(left)))
+    axes.set(xlabel="cores in use", xlim=(0, 2.3 * max(left)))
 
 
 def _shape(point: Point) -> str:
