@@ -9,8 +9,9 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from channelcelery.consumers import consumer_name
-from channelcelery.core.filters import compile_filters, match_filters, named_groups
+from channelcelery.core.filters import as_text, compile_filters, match_filters, named_groups
 from channelcelery.core.names import check_normal_channel_name
+from channelcelery.core.prefixes import PrefixIndex, literal_prefix
 from channelcelery.core.reliable import Reliable
 from channelcelery.message import Message
 
@@ -22,6 +23,8 @@ __all__ = [
     "Route",
     "RouteClass",
     "Routing",
+    "candidates",
+    "index_routes",
     "load_routing",
     "policies_of",
     "read_reliable",
@@ -75,6 +78,8 @@ class Route:
         self.consumer = _load_consumer(consumer)
         self.reliable = read_reliable(f"route {'/'.join(self.channels)}", reliable)
         self.filters = compile_filters(f"route {'/'.join(self.channels)} -> {consumer_name(self.consumer)}", filters)
+        # a subclass may match in its own way
+        self.path_prefix = _path_prefix(self.filters) if type(self).match is Route.match else ""
 
     def match(self, message: Message) -> Match | None:
         """Return the consumer and its keyword arguments, or None."""
@@ -129,6 +134,8 @@ class Include:
         self.prefixes: dict[str, re.Pattern[str]] = {}
         self.routing = load_routing(routing)
         self.prefixes = compile_filters(str(self), prefixes)
+        self.path_prefix = _path_prefix(self.prefixes) if type(self).match is Include.match else ""
+        self._index: PrefixIndex[Routable] | None = None
 
     def match(self, message: Message) -> Match | None:
         """Return what the first route inside that matches returns, or None."""
@@ -140,11 +147,17 @@ class Include:
             # the routes see less of the values, the consumer gets the message whole
             inner = copy(message)
             inner.content = message.content | {key: match.string[match.end() :] for key, match in matches.items()}
-        for entry in self.routing:
+        for entry in self.routing if self._index is None else candidates(self._index, inner):
             if (found := entry.match(inner)) is not None:
                 consumer, kwargs = found
                 return consumer, named_groups(matches) | kwargs
         return None
+
+    def narrowed(self, routes: list[Routable]) -> "Include":
+        """Return an include with the same prefixes and other routes, which stay as they are."""
+        include = copy(self)
+        include.routing, include._index = routes, index_routes(routes)
+        return include
 
     def channel_names(self) -> set[str]:
         """Return the channels that the routes inside listen to."""
@@ -154,6 +167,20 @@ class Include:
         shown = [str(entry) for entry in self.routing[:2]] + ["…"] * (len(self.routing) > 2)
         source = repr(self._path) if self._path else f"[{', '.join(shown)}]"
         return f"include of {source}{_shown(self.prefixes)}"
+
+
+def index_routes(entries: Iterable[Routable]) -> PrefixIndex[Routable]:
+    """Return an index of routes by what their paths begin with, so that a message is shown to few of very many."""
+    return PrefixIndex((entry.path_prefix if isinstance(entry, Route | Include) else "", entry) for entry in entries)
+
+
+def candidates(index: PrefixIndex[Routable], message: Message) -> list[Routable]:
+    """Return the routes that may match a message, in their order; each has yet to be asked."""
+    return index.candidates(as_text(message.get("path")) or "")
+
+
+def _path_prefix(filters: Mapping[str, re.Pattern[str]]) -> str:
+    return literal_prefix(filters["path"]) if "path" in filters else ""
 
 
 def read_reliable(owner: str, reliable: object) -> Reliable | None:

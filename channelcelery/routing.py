@@ -1,13 +1,12 @@
 """Which consumer gets a message: routes, includes, and the router of a layer (Channels 1.x, items 64 to 77).
 
-A router looks only at the routes of a message's own channel: it sorts them by channel when it is made, includes
-taken apart, and order kept.
+A router looks only at the routes of a message's own channel, and of these at those whose path may fit: it sorts them
+when it is made, includes taken apart, and order kept.
 """
 
 import logging
 import threading
 from collections.abc import Iterable, Iterator
-from copy import copy
 from typing import Any
 
 from django.apps import apps
@@ -18,6 +17,7 @@ from django.utils.module_loading import import_string
 
 from channelcelery.conf import DEFAULT_CHANNEL_LAYER
 from channelcelery.consumers import autodiscover, consumer_name, registry
+from channelcelery.core.prefixes import PrefixIndex
 from channelcelery.core.reliable import Reliable
 from channelcelery.layers import channel_layers
 from channelcelery.message import Message
@@ -29,6 +29,8 @@ from channelcelery.routes import (
     Route,
     RouteClass,
     Routing,
+    candidates,
+    index_routes,
     load_routing,
     policies_of,
 )
@@ -54,6 +56,9 @@ __all__ = [
 logger = logging.getLogger("django.channels.worker")
 
 
+_NO_ROUTES: PrefixIndex[Routable] = PrefixIndex(())
+
+
 class Router:
     """Finds the consumer of a message (item 74).
 
@@ -67,6 +72,7 @@ class Router:
 
     def __init__(self, routing: Routing) -> None:
         self._routes = _by_channel(load_routing(routing), "the routing")
+        self._indexes = {channel: index_routes(entries) for channel, entries in self._routes.items()}
         #: the reliable channels, each with its policy
         self.reliable: dict[str, Reliable] = {}
         self._agree(self._routes)
@@ -82,7 +88,8 @@ class Router:
 
     def match(self, message: Message) -> Match | None:
         """Return the consumer and its keyword arguments from the first route that matches, or None."""
-        for entry in self._routes.get(message.channel.name, ()):
+        index = self._indexes.get(message.channel.name, _NO_ROUTES)
+        for entry in candidates(index, message):
             if (found := entry.match(message)) is not None:
                 return found
         return None
@@ -91,6 +98,7 @@ class Router:
         """Add a route after all others."""
         for channel, entries in _by_channel([route], "add_route()").items():
             self._routes.setdefault(channel, []).extend(entries)
+            self._indexes[channel] = index_routes(self._routes[channel])
             self._agree([channel])
 
     def _agree(self, channels: Iterable[str]) -> None:
@@ -162,13 +170,7 @@ def _split(entry: Routable) -> dict[str, list[Routable]]:
         # a route object of one's own, or a subclass that may match in its own way, is asked as it is
         return {channel: [entry] for channel in entry.channel_names()}
     inside = _by_channel(entry.routing, str(entry))
-    return {channel: [_narrowed(entry, routes)] for channel, routes in inside.items()}
-
-
-def _narrowed(entry: Include, routes: list[Routable]) -> Include:
-    narrowed = copy(entry)
-    narrowed.routing = routes
-    return narrowed
+    return {channel: [entry.narrowed(routes)] for channel, routes in inside.items()}
 
 
 # lower case as in urls.py, and as Channels 1.x has them

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-__all__ = ["Values", "compile_filters", "match_filters", "named_groups"]
+__all__ = ["Values", "as_text", "compile_filters", "match_filters", "named_groups"]
 
 
 class Values(Protocol):
@@ -60,7 +60,7 @@ def match_filters(filters: Mapping[str, re.Pattern[str]], values: Values) -> dic
     """
     matches = {}
     for name, pattern in filters.items():
-        text = _as_text(values[name]) if name in values else None
+        text = as_text(values[name]) if name in values else None
         match = None if text is None else pattern.match(text)
         if match is None:
             return None
@@ -68,7 +68,8 @@ def match_filters(filters: Mapping[str, re.Pattern[str]], values: Values) -> dic
     return matches
 
 
-def _as_text(value: object) -> str | None:
+def as_text(value: object) -> str | None:
+    """Return a value as the text that a filter looks at, or None where it is none."""
     if isinstance(value, bytes):
         # bytes.decode would raise on what a client can send
         return value.decode("ascii") if value.isascii() else None

@@ -367,6 +367,36 @@ class TestRouter:
         assert looked(0) == looked(100) == (2, 0)
 
 
+class TestManyRoutes:
+    """What is shown to a route is looked at: of very many routes of a channel few are asked."""
+
+    ROUTES = tuple(
+        route("websocket.receive", first, path=rf"^/room-{number}/(?P<seat>\d+)$") for number in range(1_000)
+    )
+
+    @pytest.mark.parametrize("routing", [list(ROUTES), [include(list(ROUTES))]], ids=["in a list", "included"])
+    def test_given_a_thousand_paths_expect_few_of_them_tried(self, routing: Any) -> None:
+        router = Router(routing)
+        message = CountingMessage({"path": "/room-731/5"}, "websocket.receive", FakeLayer())
+        CountingMessage.looked_at = 0
+        assert router.match(message) == (first, {"seat": "5"})
+        assert CountingMessage.looked_at <= 3
+
+    def test_given_others_between_them_expect_the_order_of_the_list(self) -> None:
+        """Item 74: the first that matches, whether an index has it or not."""
+        router = Router([*self.ROUTES[:5], route("websocket.receive", second), *self.ROUTES])
+        at = {path: router.match(make_message("websocket.receive", path=path)) for path in ("/room-4/1", "/room-9/1")}
+        assert at == {"/room-4/1": (first, {"seat": "1"}), "/room-9/1": (second, {})}
+
+    def test_given_a_route_that_matches_in_its_own_way_expect_it_asked_whatever_its_filter(self) -> None:
+        class Backwards(Route):
+            def match(self, message: Message) -> Any:
+                return third, {}
+
+        router = Router([Backwards("websocket.receive", first, path="^/elsewhere/")])
+        assert router.match(make_message("websocket.receive", path="/here/")) == (third, {})
+
+
 class TestCheckDefault:
     def test_given_no_routes_expect_sockets_accepted_and_the_rest_ignored(self) -> None:
         """Items 75 and 130."""
