@@ -176,7 +176,7 @@ def index_routes(entries: Iterable[Routable]) -> PrefixIndex[Routable]:
 
 def candidates(index: PrefixIndex[Routable], message: Message) -> list[Routable]:
     """Return the routes that may match a message, in their order; each has yet to be asked."""
-    return index.candidates(as_text(message.get("path")) or "")
+    return index.candidates(as_text(message.get("path")) or "") if index.any_text is None else index.any_text
 
 
 def _path_prefix(filters: Mapping[str, re.Pattern[str]]) -> str:

@@ -42,6 +42,8 @@ class PrefixIndex(Generic[Value]):
         for number, (prefix, value) in enumerate(pairs):
             self._buckets.setdefault(prefix, []).append((number, value))
         self._lengths = sorted({len(prefix) for prefix in self._buckets})
+        #: all of them, where none has a prefix and so no text need be looked at
+        self.any_text = [value for _, value in self._buckets.get("", ())] if self._lengths in ([], [0]) else None
 
     def candidates(self, text: str) -> list[Value]:
         """Return the values whose prefix a text begins with, in order."""
