@@ -2,7 +2,8 @@
 
 import os
 import secrets
-from collections.abc import Collection, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import count
 from queue import Empty
@@ -48,6 +49,9 @@ class SafeChannel(PuttingChannel):
         self._thread = 0
         self._pid = os.getpid()
         self._room = 0
+        self._mosts: Mapping[str, int] = {}
+        #: says how many messages one step may take of a queue that is read without acknowledgements
+        self.most: Callable[[str], int] = _one
         self._delivering = False
         #: queues of the pop that is under way, if one is
         self.popping: Sequence[str] = ()
@@ -91,7 +95,7 @@ class SafeChannel(PuttingChannel):
         return result
 
     def basic_get(self, queue: str, no_ack: bool = False, **kwargs: Any) -> Any:
-        keys, arguments = self._pop([queue], 1, self._tags(), no_ack=[queue] if no_ack else [])
+        keys, arguments = self._pop([queue], 1, self._tags(), no_ack={queue: 1} if no_ack else {})
         for _, payload in self._decoded([queue], self._take(keys=keys, args=arguments)):
             message = self.Message(payload, channel=self)
             if not no_ack:
@@ -100,12 +104,12 @@ class SafeChannel(PuttingChannel):
         return None
 
     def _pop(
-        self, queues: Sequence[str], room: int, tags: str, *, no_ack: Collection[str], settled: Sequence[str] = ()
+        self, queues: Sequence[str], room: int, tags: str, *, no_ack: Mapping[str, int], settled: Sequence[str] = ()
     ) -> tuple[list[str], list[Any]]:
         lists = [self._list(queue, step) for step in self.priority_steps for queue in queues]
         keys = [*self.ledger.keys, *map(self._bell, queues), *lists]
         in_turn = int(not isinstance(self._queue_cycle, priority_cycle))
-        names = ["" if queue in no_ack else dumps(queue) for queue in queues]
+        names = [str(no_ack[queue]) if queue in no_ack else dumps(queue) for queue in queues]
         return keys, [room, self.lease, in_turn, tags, len(queues), *names, *settled]
 
     def _tags(self) -> str:
@@ -122,18 +126,19 @@ class SafeChannel(PuttingChannel):
             connection.send_command("BRPOP", *map(self._bell, queues), self.poll_interval)
             return
         self.popping = queues
-        self._room = self._room_for(queues)
+        self._mosts = {queue: self.most(queue) for queue in queues if queue in self._no_ack}
+        self._room = self._room_now()
         self._settling += self.qos.take_pending()
         tags = self._tags()
         self.qos.coming = tags, self._room
-        keys, arguments = self._pop(queues, self._room, tags, no_ack=self._no_ack, settled=self._settling)
+        keys, arguments = self._pop(queues, self._room, tags, no_ack=self._mosts, settled=self._settling)
         first = ("EVALSHA", self._take.sha) if self._known else ("EVAL", script("pop"))
         connection.send_command(*first, len(keys), *keys, *arguments)
 
-    def _room_for(self, queues: Sequence[str]) -> int:
+    def _room_now(self) -> int:
         # without acknowledgements nothing else tells how much is under way
-        if not self._no_ack.isdisjoint(queues):
-            return 1
+        if self._mosts:
+            return max(self._mosts.values())
         room = self.qos.can_consume_max_estimate()
         return _BATCH if room is None else max(1, min(room, _BATCH))
 
@@ -148,7 +153,8 @@ class SafeChannel(PuttingChannel):
         if not queues:
             raise Empty
         self._settling.clear()
-        self._look = len(answer) // 3 >= self._room
+        taken = Counter(queues[number - 1] for number in answer[::3])
+        self._look = taken.total() >= self._room or any(taken[queue] >= most for queue, most in self._mosts.items())
         self._deliver_all(list(self._decoded(queues, answer)))
         if not answer:
             raise Empty
@@ -247,3 +253,7 @@ class SafeChannel(PuttingChannel):
         finally:
             if self._qos is not None:
                 self._qos.end()
+
+
+def _one(queue: str) -> int:
+    return 1

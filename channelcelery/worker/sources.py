@@ -18,13 +18,14 @@ from redis.exceptions import ResponseError
 
 from channelcelery.core.acks import AckWindow
 from channelcelery.core.backlog import Delivery, Key
+from channelcelery.core.batches import MAX_BATCH
 from channelcelery.core.envelope import decode_batch, replace_items
 from channelcelery.core.sealing import Seal
 from channelcelery.exceptions import InvalidEnvelope
 from channelcelery.layers import channel_layers
 from channelcelery.layers.seals import seal_of
 
-__all__ = ["AmqpSource", "Received", "Source", "VirtualSource", "make_source"]
+__all__ = ["AT_ONCE", "AmqpSource", "Received", "Source", "VirtualSource", "make_source"]
 
 logger = logging.getLogger("django.channels.worker")
 
@@ -35,6 +36,8 @@ Received = Callable[[Key, tuple[bytes, ...], Delivery], None]
 BUDGET = 64
 #: Ids of messages that were acknowledged lately, to recognise one whose acknowledgement was lost with the connection.
 REMEMBERED = 4_096
+#: Broker messages of one queue that are taken at once, where nothing is acknowledged.
+AT_ONCE = 8
 
 
 class Source(Protocol):
@@ -191,6 +194,9 @@ class VirtualSource:
         self._put_first: Callable[[str, dict[str, Any]], None] | None = getattr(amqp_channel, "put_first", None)
         self._queues: Mapping[str, Key] = {}
         self._seals: Mapping[str, Seal] = {}
+        # how many messages those of the broker carry, by queue: no fewer than lately
+        self._carried: dict[str, float] = {}
+        amqp_channel.most = self._most  # type: ignore[attr-defined]  # of our own transport
         # Kombu asks its QoS object before each pop; without acknowledgements that is the only brake there is
         amqp_channel.qos.can_consume = has_room  # type: ignore[method-assign]
         handlers = getattr(amqp_channel, "handlers", {})
@@ -217,10 +223,17 @@ class VirtualSource:
         if read is None:
             return
         key, items = read
+        queue = _queue_of(message)
+        self._carried[queue] = max(len(items), 0.9 * self._carried.get(queue, 0.0))
         share = self._share(key)
         if len(items) > share and self._gives_back(message, key, items[share:]):
             items = items[:share]
         self._received(key, items, Delivery(None, owned=True))
+
+    def _most(self, queue: str) -> int:
+        """Return how many of a queue's messages may be taken at once: what is given back must not be overtaken."""
+        share = self._share(self._queues[queue])
+        return max(1, min(AT_ONCE, int(share / self._carried.get(queue, MAX_BATCH)))) if share >= MAX_BATCH else 1
 
     def _gives_back(self, message: Any, key: Key, items: tuple[bytes, ...]) -> bool:
         """Put items of a message that was taken back in front of their queue; false if they are to stay."""

@@ -17,7 +17,7 @@ from channelcelery.broker.safe_channel import SafeChannel
 from channelcelery.core.backlog import Delivery, Key
 from channelcelery.core.envelope import decode_content, decode_item, encode_batch
 from channelcelery.worker import sources
-from channelcelery.worker.sources import BUDGET, make_source
+from channelcelery.worker.sources import AT_ONCE, BUDGET, make_source
 from tests.contract.brokers import Broker, item, items
 from tests.processes import wait_until
 from tests.servers import RedisServer
@@ -199,6 +199,26 @@ class TestShare:
         reading.source.close()
         assert (reading.numbers("a"), reading.numbers("b")) == (list(range(10)), [0])
         assert broker.numbers("a", 41) == list(range(10, 51))
+
+    @pytest.mark.parametrize(
+        ("share", "each", "taken"),
+        [(63, 1, 1), (64 * 4, 1, AT_ONCE), (64 * 4, 64, 4), (64, 64, 1)],
+        ids=["it may be given back", "fast and single", "fast in batches", "slower in batches"],
+    )
+    def test_given_a_backlog_expect_no_more_taken_at_once_than_the_pool_soon_runs(
+        self, broker: Broker, reader: Callable[..., Reader], share: int, each: int, taken: int
+    ) -> None:
+        """What one step takes is not asked for again, and what could be given back must come alone."""
+        publisher, reading = broker.publisher(), reader(share=share, room=1, safe=True)
+        reading.consume("a")
+        publisher.publish("a", items(range(each)))
+        reading.read(lambda: len(reading.received) == 1)
+        for number in range(2 * AT_ONCE):
+            publisher.publish("a", items(range(number, number + each)))
+        reading.room = 2
+        reading.read(lambda: len(reading.received) >= 1 + taken)
+        reading.drain()
+        assert len(reading.received) == 1 + taken
 
     def test_given_what_a_later_version_wrote_beside_them_expect_it_kept(
         self, broker: Broker, reader: Callable[..., Reader]

@@ -382,6 +382,24 @@ def test_consumers_without_acknowledgements_take_one_at_a_time(worker: Callable[
     assert client.llen(queue) == 2
 
 
+def test_a_reader_without_acknowledgements_may_say_how_many_it_takes(
+    worker: Callable[..., Worker], client: Any
+) -> None:
+    """Given two such queues / If three at once may be taken of one, and one of the other / Expect that, in turn."""
+    safe, many, few = worker(prefetch=0), new_queue(), new_queue()
+    for number in range(5):
+        safe.send(many, number)
+        safe.send(few, 10 + number)
+    safe.channel.most = {many: 3, few: 1}.__getitem__
+    safe.consume(many, few, no_ack=True)
+    safe.read(3)
+    assert sorted(bodies(safe.got)) in ([0, 1, 2], [0, 1, 10])
+    safe.read(10)
+    assert [body for body in bodies(safe.got) if body < 10] == list(range(5))
+    assert [body for body in bodies(safe.got) if body >= 10] == list(range(10, 15))
+    assert under_way(client) == (0, 0, 0)
+
+
 def test_single_messages_can_be_asked_for(worker: Callable[..., Worker], client: Any) -> None:
     """Given two messages / If each is asked for, one without acknowledgement / Expect them, one of them registered."""
     queue, safe = new_queue(), worker()

@@ -8,7 +8,7 @@ KEYS   1 unacked  2 unacked_index  3 unacked_leases
        then for each queue its bell; then for each priority, the most urgent first, each queue's list
 ARGV   1 messages that may be taken  2 seconds of a lease  3 "1": take from the queues in turn, "0": in their order
        4 what the tags of this pop begin with  5 number of queues
-       then for each queue its name as JSON, or "": it is read without acknowledgements
+       then for each queue its name as JSON, or a number: it is read without acknowledgements, and so many are taken at most
        then the tags that are acknowledged
 Reads  the lists
 Writes unacked (hash: tag -> [message, "", queue]), unacked_index (sorted set: tag -> when it was taken),
@@ -29,17 +29,22 @@ local now = time[1] + time[2] / 1000000
 local taken_at, ends_at = string.format('%.6f', now), string.format('%.6f', now + ARGV[2])
 
 -- how many of each list
-local left, share = {}, {}
+local left, share, limit = {}, {}, {}
 for i = 4 + queues, #KEYS do
   left[i], share[i] = redis.call('LLEN', KEYS[i]), 0
+end
+for queue = 1, queues do
+  limit[queue] = tonumber(ARGV[5 + queue])
 end
 for first = 4 + queues, #KEYS, queues do
   local found = true
   while room > 0 and found do
     found = false
     for i = first, first + queues - 1 do
-      local count = math.min(room, left[i], turns and 1 or room)
+      local queue = (i - 4) % queues + 1
+      local count = math.min(room, left[i], turns and 1 or room, limit[queue] or room)
       if count > 0 then
+        limit[queue] = limit[queue] and limit[queue] - count
         share[i], left[i], room, found = share[i] + count, left[i] - count, room - count, true
       end
     end
@@ -53,7 +58,7 @@ for i = 4 + queues, #KEYS do
     local messages = redis.call('LRANGE', KEYS[i], -share[i], -1)
     for m = #messages, 1, -1 do
       local tag = ''
-      if ARGV[5 + queue] ~= '' then
+      if not limit[queue] then
         registered = registered + 1
         tag = string.format('%s%02d', prefix, registered)  -- in the order of their names too
         redis.call('HSET', unacked, tag, '[' .. messages[m] .. ', "", ' .. ARGV[5 + queue] .. ']')
