@@ -157,7 +157,7 @@ def test_django_s_own_server(shop: Shop, how: str) -> None:
         assert get(shop, "/page/") == (200, f"http {LOOPBACK}")
         assert get(shop, "/static/shop.css") == (200, "body { color: green }")
         assert handshake(shop, "/echo/") == 404
-        process.wait_for_output(r"Starting development server at")
+        process.wait_for_output(r"Starting (WSGI )?development server at")
 
 
 def test_static_files_outside_debug(shop: Shop) -> None:

@@ -163,7 +163,8 @@ def test_a_client_that_asks_is_told_to_continue(start: Start) -> None:
         it.worker.reply(message, status=200)
         assert client.response()[0] == 200
         client.request("POST", "/page/", "Expect: 100-continue", "Content-Length: 1001")
-        assert client.file.readline() == b"HTTP/1.1 413 Request Entity Too Large\r\n"
+        # the phrase is that of the Python that runs it
+        assert client.file.readline().startswith(b"HTTP/1.1 413 ")
         assert client.is_closed()
 
 
