@@ -184,12 +184,7 @@ def layer_config(alias: str, settings: Mapping[str, Any]) -> LayerConfig:
         )
     backend = settings.get("BACKEND")
     if not isinstance(backend, str) or backend not in BACKENDS:
-        raise InvalidChannelLayerError(
-            alias,
-            "BACKEND",
-            f"{backend!r} is unknown; write 'channelcelery.layers.RedisChannelLayer' or "
-            "'channelcelery.layers.InMemoryChannelLayer'",
-        )
+        raise InvalidChannelLayerError(alias, "BACKEND", _mend_of_backend(backend))
     kind = BACKENDS[backend]
     config = settings.get("CONFIG")
     config = {} if config is None else config
@@ -210,6 +205,14 @@ def layer_config(alias: str, settings: Mapping[str, Any]) -> LayerConfig:
     if result.node_expiry < 2 * result.heartbeat:
         raise InvalidChannelLayerError(alias, "CONFIG['node_expiry']", "it must be at least twice CONFIG['heartbeat']")
     return result
+
+
+def _mend_of_backend(backend: Any) -> str:
+    mend = f"{backend!r} is unknown; write 'channelcelery.layers.RedisChannelLayer'"
+    if str(backend).startswith("asgi_rabbitmq."):
+        # RabbitMQ may go on as what it was there, but not alone (section 0, item 7)
+        return f"{mend}, with a Redis in CONFIG['hosts'], and name RabbitMQ as the broker: CELERY_BROKER_URL=amqp://…"
+    return f"{mend} or 'channelcelery.layers.InMemoryChannelLayer'"
 
 
 def _read_plain(alias: str, key: str, value: Any) -> Any:

@@ -294,6 +294,20 @@ class TestReconnecting:
         assert len(codes(page, "close")) == 3
         assert page.evaluate("delays.length") == 5  # three handshakes, two waits
 
+    @only_classic
+    @pytest.mark.parametrize(("uptime", "given_up"), [(0, False), (5000, True)])
+    def test_given_a_limit_of_tries_expect_them_counted_anew_after_a_connection_that_had_lasted(
+        self, page: "Page", uptime: int, given_up: bool
+    ) -> None:
+        """And not after one that was accepted and closed at once."""
+        with closing_server(1012) as (port, _):
+            options = f"{{ minUptime: {uptime}, maxRetries: 2, minReconnectionDelay: 10 }}"
+            connect(page, f"ws://{LOOPBACK}:{port}/", options)
+            ended = "events.some(([type, code]) => code === 'EHOSTDOWN')"
+            until(page, f"{ended} || events.filter(([type]) => type === 'close').length > 4")
+            assert page.evaluate(ended) == given_up
+            page.evaluate("bridge.socket.close()")
+
     def test_given_a_close_by_the_page_expect_no_other_connection(self, page: "Page") -> None:
         connect(page, "/streams/")
         until(page, "bridge.socket.readyState === 1")

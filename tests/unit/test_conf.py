@@ -213,6 +213,18 @@ def test_given_a_wrong_entry_expect_alias_key_and_mend(entry: Any, key: str, men
     assert mend in caught.value.mend
 
 
+@pytest.mark.parametrize("name", ["asgi_rabbitmq.RabbitmqChannelLayer", "asgi_rabbitmq.RabbitmqLocalChannelLayer"])
+def test_given_the_layer_of_1x_on_rabbitmq_expect_where_redis_and_where_rabbitmq_go(name: str) -> None:
+    """Items 7 and 44: it is not the memory layer that such a project wants."""
+    with pytest.raises(InvalidChannelLayerError) as caught:
+        layer_config("default", {"BACKEND": name, "CONFIG": {"url": "amqp://guest:secret@rabbit:5672/%2F"}})
+    assert caught.value.key == "BACKEND"
+    for word in (name, "'channelcelery.layers.RedisChannelLayer'", "CONFIG['hosts']", "CELERY_BROKER_URL=amqp://"):
+        assert word in str(caught.value)
+    assert "InMemory" not in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
 def test_given_a_password_in_a_wrong_host_expect_it_nowhere_in_the_error() -> None:
     for hosts in (["redis://:secret@h:port"], ["http://:secret@h"], "redis://:secret@h"):
         with pytest.raises(InvalidChannelLayerError) as caught:
