@@ -5,12 +5,14 @@ import signal
 
 import pytest
 
+from channelcelery.core.backlog import MAX_JOB
 from channelcelery.core.batches import MAX_BATCH
 from channelcelery.core.envelope import encode_content, encode_item
 from tests.integration.observed import Asked, metrics_port
 from tests.integration.test_time_limit import processes_of
 from tests.integration.workers import NEVER, WorkerSetup
 from tests.processes import wait_until
+from tests.scale import scaled
 
 pytestmark = pytest.mark.soak
 PROCESSES = 2
@@ -45,3 +47,47 @@ def test_if_it_is_killed_before_it_hears_that_its_pool_began_then_no_message_run
     lines = setup.lines()
     assert len(set(lines)) == len(lines), "none twice"
     assert count + 1 - MAX_BATCH <= len(lines) < count + 1, "lost is at most the batch that had begun"
+
+
+#: Messages that a worker has taken from Redis and not begun, for each of its processes, at most: as documented.
+WAITING = {0.0: 256, 0.02: 7}
+
+
+@pytest.mark.parametrize("broker_url", ["redis"], indirect=True)
+@pytest.mark.parametrize("seconds", scaled([0.0], list(WAITING)))
+def test_if_it_is_killed_then_no_more_is_lost_than_it_may_have_taken_and_one_job_of_each_process(
+    setup: WorkerSetup, seconds: float
+) -> None:
+    """Given a backlog in full batches, known to be cheap or not, and frozen processes, so that the worker takes all it
+    may / If it is killed / Expect the rest to run in another, once, and a bounded number lost."""
+    count, known = (5_000, 400) if seconds == 0 else (150, 20)
+    publisher = setup.publisher()
+
+    def publish(numbers: range) -> None:
+        contents = [encode_content({"number": number, "seconds": seconds}, 1_000) for number in numbers]
+        publisher.publish("work", [encode_item(content, NEVER) for content in contents])
+
+    publish(range(count))
+    depths: list[int] = []
+
+    def is_full() -> bool:
+        depths.append(publisher.depth("work"))
+        return len(set(depths[-10:])) == 1 and len(depths) > 10
+
+    with setup.worker(concurrency=PROCESSES) as killed:
+        setup.wait_for_lines(known)
+        for pid in processes_of(killed.pid):
+            os.kill(pid, signal.SIGSTOP)
+        wait_until(is_full, what="it to take no more", interval=0.05)
+        assert depths[-1] > 0, "there is a backlog to the end"
+        killed.kill()
+    with setup.worker(concurrency=PROCESSES):
+        publish(range(count, count + 1))
+        wait_until(lambda: str(count) in setup.lines(), what="all that was left to run")
+    publisher.close()
+    lines = setup.lines()
+    assert len(set(lines)) == len(lines), "none twice"
+    lost = count + 1 - len(lines)
+    print(f"{lost} lost of messages that take {seconds} s, by {PROCESSES} processes")
+    job = MAX_JOB if seconds == 0 else 1
+    assert 2 * PROCESSES < lost <= PROCESSES * (WAITING[seconds] + job)
