@@ -134,10 +134,9 @@ def _text(status: str, text: str, start_response: Callable[..., Any]) -> Iterabl
 
 
 class _Server(ThreadingMixIn, WSGIServer):
+    # closing waits for no answer
     daemon_threads = True
     request_queue_size = 32
-    # closing waits for no answer
-    block_on_close = False
 
     def __init__(self, *arguments: Any) -> None:
         self._slots = threading.BoundedSemaphore(_AT_ONCE)

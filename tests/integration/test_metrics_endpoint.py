@@ -20,6 +20,7 @@ from channelcelery.observe.metrics import METRICS, Value
 class FakeProbe:
     dead = away = ""
     given: Mapping[str, Value] = {}
+    read = 0
 
     def live(self) -> str:
         return self.dead
@@ -28,6 +29,7 @@ class FakeProbe:
         return self.away
 
     def values(self) -> Mapping[str, Value]:
+        self.read += 1
         return self.given
 
 
@@ -50,12 +52,33 @@ def get(endpoint: Endpoint, path: str, method: str = "GET") -> tuple[int, str]:
 
 
 def test_given_a_well_process_expect_200_and_given_another_503_with_the_reason(
-    endpoint: Endpoint, probe: FakeProbe
+    endpoint: Endpoint, probe: FakeProbe, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert get(endpoint, "/live") == get(endpoint, "/ready") == (200, "ok\n")
     probe.dead, probe.away = "it hangs", "it is away"
     assert get(endpoint, "/live") == (503, "it hangs\n")
     assert get(endpoint, "/ready") == (503, "it is away\n")
+    # asked every few seconds, it says nothing of it
+    assert capfd.readouterr() == ("", "")
+
+
+def test_expect_plain_text_that_no_browser_takes_for_a_page(endpoint: Endpoint) -> None:
+    for path in ("/live", "/metrics", "/nowhere"):
+        with closing(HTTPConnection("127.0.0.1", endpoint.address.port, timeout=5)) as connection:
+            connection.request("GET", path)
+            assert str(connection.getresponse().getheader("Content-Type")).startswith("text/plain;")
+
+
+def test_given_an_address_of_ipv6_expect_it_listened_at(probe: FakeProbe) -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    with closing(Endpoint(address_of("[::1]:0"), probe)) as endpoint:
+        assert str(endpoint.address) == f"http://[::1]:{endpoint.address.port}"
+        with closing(HTTPConnection("::1", endpoint.address.port, timeout=5)) as connection:
+            connection.request("GET", "/live")
+            assert connection.getresponse().status == 200
 
 
 def test_given_other_paths_and_methods_expect_them_refused(endpoint: Endpoint) -> None:
@@ -65,6 +88,7 @@ def test_given_other_paths_and_methods_expect_them_refused(endpoint: Endpoint) -
 
 
 def test_given_values_expect_prometheus_text(endpoint: Endpoint, probe: FakeProbe) -> None:
+    assert probe.read == 0, "nothing is read before somebody asks"
     probe.given = {
         "ready": 1.0,
         "dropped": {'a"\n': 2},
@@ -84,7 +108,7 @@ def test_given_values_expect_prometheus_text(endpoint: Endpoint, probe: FakeProb
 
 
 def test_given_clients_that_say_nothing_expect_few_of_them_held_and_soon_none(
-    probe: FakeProbe, monkeypatch: pytest.MonkeyPatch
+    probe: FakeProbe, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert 0 < module._Handler.timeout <= 10
     monkeypatch.setattr(module._Handler, "timeout", 0.3)
@@ -95,6 +119,7 @@ def test_given_clients_that_say_nothing_expect_few_of_them_held_and_soon_none(
             assert client.recv(1) == b""  # turned away, or given up
             client.close()
         assert get(endpoint, "/live")[0] == 200
+    assert capfd.readouterr() == ("", ""), "clients must not fill a log"
 
 
 def test_given_a_fork_expect_the_port_left_to_the_parent(endpoint: Endpoint) -> None:
@@ -107,6 +132,30 @@ def test_given_a_fork_expect_the_port_left_to_the_parent(endpoint: Endpoint) -> 
 def test_given_a_port_that_is_taken_expect_an_error_that_names_it(endpoint: Endpoint, probe: FakeProbe) -> None:
     with pytest.raises(OSError, match=f"metrics cannot be had at http://127.0.0.1:{endpoint.address.port}"):
         Endpoint(endpoint.address, probe)
+
+
+def test_given_an_answer_that_takes_long_expect_closing_not_to_wait_for_it(
+    probe: FakeProbe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, released = threading.Event(), threading.Event()
+
+    def ready() -> str:
+        begun.set()
+        released.wait(30)
+        return ""
+
+    monkeypatch.setattr(probe, "ready", ready)
+    endpoint = Endpoint(Address("127.0.0.1", 0), probe)
+    asking = threading.Thread(target=get, args=(endpoint, "/ready"))
+    asking.start()
+    assert begun.wait(10)
+    end = threading.Thread(target=endpoint.close)
+    end.start()
+    end.join(10)
+    waited = end.is_alive()
+    released.set()
+    asking.join(10)
+    assert not waited
 
 
 def test_given_one_that_is_closed_expect_its_thread_gone_and_its_port_free(probe: FakeProbe) -> None:

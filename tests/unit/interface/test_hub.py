@@ -71,6 +71,7 @@ def test_replies_reach_their_sockets_in_order() -> None:
     it = Harness("a", "b")
     it.apply(RepliesEntry((("a", {"text": "1"}), ("b", {"text": "2"}), ("a", {"text": "3"}))))
     assert [socket.done for socket in it.sockets] == [[{"text": "1"}, {"text": "3"}], [{"text": "2"}]]
+    assert (it.hub.replies, it.hub.group_sends) == (3, 0)
 
 
 def test_a_reply_to_a_socket_that_is_gone_is_dropped_and_counted() -> None:
@@ -98,6 +99,8 @@ def test_a_group_send_reaches_who_is_in_it_at_that_point_of_the_stream() -> None
     )
     sent = [[[event["text"] for event in events] for events in plans(socket)] for socket in (a, b)]
     assert sent == [[["1"], ["2"]], [["2"], ["3"]]]
+    # counted as they came, whoever is in the group
+    assert (it.hub.replies, it.hub.group_sends) == (0, 5)
 
 
 def test_a_response_for_a_group_reaches_the_requests_in_it_and_no_socket() -> None:
@@ -152,6 +155,16 @@ def test_a_join_for_a_socket_that_closed_makes_the_hub_leave() -> None:
     assert it.hub.changes.take() == Changes({}, set(), {("g", "x")})
     assert it.changed == before + 1
     assert it.hub.groups() == {}
+
+
+def test_what_it_holds_is_counted_by_kind() -> None:
+    it = Harness("a", "http.b", "http.c", "d", "e")
+    it.apply(JoinEntry("g", "a"), JoinEntry("g", "http.b"), JoinEntry("h", "a"))
+    assert it.hub.counts() == {"websocket": 3, "http": 2}
+    assert it.hub.group_count == 2
+    it.hub.remove("a")
+    assert it.hub.counts() == {"websocket": 2, "http": 2}
+    assert it.hub.group_count == 1
 
 
 def test_a_socket_that_goes_leaves_its_groups() -> None:
