@@ -312,6 +312,11 @@ class TestHoldingBack:
             Channel("websocket.send!node.other", channel_layer=layer).send({"close": True}, immediately=True)
         assert collected.answered == {REPLY, "websocket.send!node.other"}
 
+    def test_given_a_reply_that_comes_later_expect_nothing_noted_as_answered(self, layer: FakeLayer) -> None:
+        with collect_sends() as collected:
+            Channel(REPLY, channel_layer=layer).send({"close": True}, delay=1000)
+        assert collected.answered == set()
+
     @pytest.mark.parametrize("reply", [{"text": ""}, {"id": 1}, {}, {"accept": None}, {"close": False}, {"text": 5}])
     def test_given_a_reply_that_answers_no_handshake_expect_it_not_noted(
         self, layer: FakeLayer, reply: dict[str, object]

@@ -148,6 +148,16 @@ class TestRouteClass:
             assert made.match(make_message(path="/a")) == (ClassConsumer, {})
         assert route_class(ClassConsumer, path="/a").match(make_message(path="/b")) is None
 
+    def test_given_a_set_of_channels_expect_its_text_the_same_in_every_process(self) -> None:
+        """Item 77."""
+
+        class Several(ClassConsumer):
+            @classmethod
+            def channel_names(cls) -> Any:
+                return dict.fromkeys("badc")
+
+        assert str(route_class(Several)).startswith("a/b/c/d -> ")
+
     def test_given_no_channel_names_expect_a_value_error(self) -> None:
         """Item 71."""
 

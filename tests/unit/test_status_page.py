@@ -46,6 +46,10 @@ def test_given_staff_expect_every_table_escaped(client: Client) -> None:
     answer = client.get("/admin/channels/")
     text = answer.content.decode()
     assert answer.status_code == 200
+    titles = ("1 interface processes, 12 connections", "1 channels, 7 messages of the broker wait", "1 workers")
+    heads = ("node", "alive", "capacity", "slots", "dropped")
+    for shown in (*(f"<h2>{title}</h2>" for title in titles), *(f'<th scope="col">{head}</th>' for head in heads)):
+        assert shown in text
     for cell in ("&lt;b&gt;node&lt;/b&gt;", "chat-messages", "celery@here", "0.2 s", "workers: &lt;i&gt;away"):
         assert cell in text
     assert "<b>node" not in text

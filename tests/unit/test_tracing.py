@@ -65,6 +65,49 @@ def test_given_a_trace_that_is_none_expect_the_message_run_all_the_same(
     assert [span.parent for span in spans.get_finished_spans()] == [None, None]
 
 
+def test_given_a_consumer_that_raises_expect_it_recorded_and_its_name_as_the_status(
+    routed: Callable[..., None], spans: InMemorySpanExporter
+) -> None:
+    def fails(message: Message) -> None:
+        raise RuntimeError("on purpose")
+
+    routed(fails)
+    job(encode_item(CONTENT, 10**13, PARENT))
+    [span] = spans.get_finished_spans()
+    assert (span.kind, span.status.status_code) == (trace.SpanKind.CONSUMER, trace.StatusCode.ERROR)
+    assert span.status.description == "RuntimeError"
+    assert [event.name for event in span.events] == ["exception"]
+    assert dict(span.attributes or {}) == {
+        "messaging.system": "channelcelery",
+        "messaging.operation.type": "process",
+        "messaging.destination.name": "chat",
+        "code.function.name": fails.__module__ + "." + fails.__qualname__,
+    }
+
+
+@pytest.mark.parametrize("separator", ["!", "?"])
+def test_given_a_channel_of_one_reader_expect_its_secret_nowhere(spans: InMemorySpanExporter, separator: str) -> None:
+    tracing.sent(f"websocket.send{separator}node.secret")
+    [span] = spans.get_finished_spans()
+    assert (span.name, span.kind) == ("send websocket.send", trace.SpanKind.PRODUCER)
+    assert "secret" not in span.to_json()
+
+
+@pytest.mark.parametrize("carried", ["", PARENT])
+def test_given_what_a_message_carried_expect_sends_in_its_trace_inside_the_block_only(
+    spans: InMemorySpanExporter, carried: str
+) -> None:
+    with trace.get_tracer("around").start_as_current_span("around"):
+        with tracing.continuing(carried):
+            tracing.sent("work")
+        tracing.sent("work")
+    inside, after, around = spans.get_finished_spans()
+    assert after.parent is not None
+    assert after.parent.span_id == around.context.span_id
+    assert inside.parent is not None
+    assert inside.parent.span_id == (0xB7AD6B7169203331 if carried else around.context.span_id)
+
+
 def test_given_a_consumer_that_sends_expect_its_sends_below_it_and_the_trace_going_on(
     routed: Callable[..., None], layer: FakeLayer, spans: InMemorySpanExporter
 ) -> None:

@@ -1,6 +1,7 @@
 """`channel_layers`: TEST_CONFIG, and layers made beside those in use (items 42 to 44)."""
 
 import re
+import threading
 from typing import Any
 
 import pytest
@@ -86,6 +87,28 @@ def test_layers_are_made_when_first_used_and_kept() -> None:
         assert layers_of_their_own["default"] is layers_of_their_own["default"]
         with pytest.raises(KeyError, match="no 'other'; it has default"):
             layers_of_their_own["other"]
+
+
+def test_given_threads_that_want_one_at_the_same_time_expect_one_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Item 43: two would have two connections, and in memory two sets of channels."""
+    layers_of_their_own = ChannelLayers()
+    both, found = threading.Barrier(2), []
+
+    class Missing(dict[str, Any]):
+        def __getitem__(self, alias: str) -> Any:
+            if alias not in self:
+                both.wait(20)
+            return super().__getitem__(alias)
+
+    monkeypatch.setattr(layers_of_their_own, "_made", Missing())
+    threads = [threading.Thread(target=lambda: found.append(layers_of_their_own["default"])) for _ in range(2)]
+    with layers():
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+    first, second = found
+    assert first is second
 
 
 def test_set_swaps_and_returns_the_old_one() -> None:

@@ -69,6 +69,15 @@ def test_expect_room_to_be_waited_for_as_long_as_in_1_x() -> None:
     assert (flush_module.BETWEEN_TRIES, flush_module.WAIT_FOR_ROOM) == (0.2, 2.0)
 
 
+def test_given_several_channels_with_room_expect_no_wait_between_them(
+    layer: FakeLayer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(flush_module.time, "sleep", waits.append)
+    assert not flush(sends(layer, ("a", {"n": 1}), ("b", {"n": 2}), ("c", {"n": 3})))
+    assert (layer.publisher.calls, waits) == (["a", "b", "c"], [])
+
+
 class TestFullQueue:
     def test_expect_it_tried_again_then_dropped_counted_and_logged_with_the_mend(
         self, layer: FakeLayer, caplog: pytest.LogCaptureFixture
