@@ -284,6 +284,12 @@ class TestTheEndOfAConnection:
         assert seen == ["a"]
         assert Session.objects.count() == 0
 
+    def test_given_a_request_that_ends_expect_its_session_deleted_too(self) -> None:
+        put(make_message("http.request", reply_channel=REPLY, path="/"), room="a")
+        assert stored() == {"room": "a"}
+        put(make_message("http.disconnect", reply_channel=REPLY, path="/"), left=True)
+        assert Session.objects.count() == 0
+
     def test_if_the_disconnect_consumer_raises_expect_it_deleted_too(self) -> None:
         put(connect_message(), room="a")
 
@@ -503,6 +509,18 @@ class TestBoth:
         consumer(receive_message())
         assert SessionStore(session.session_key)["a"] == 3
         assert stored() == {"sessionid": session.session_key, "n": 2}
+
+    def test_given_a_key_that_is_kept_expect_it_to_stay_whatever_session_comes_later(self) -> None:
+        """Item 144: it is that of connect."""
+
+        @channel_and_http_session
+        def consumer(message: Any) -> Any:
+            return message.http_session["a"]
+
+        first, second = browser_session(a=1), browser_session(a=2)
+        assert consumer(connect_message(cookie=first.session_key)) == 1
+        assert consumer(connect_message(cookie=second.session_key)) == 2
+        assert stored() == {"sessionid": first.session_key}
 
     def test_given_none_expect_none(self) -> None:
         @channel_and_http_session
