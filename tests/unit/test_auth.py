@@ -126,6 +126,16 @@ class TestFromHttp:
         assert message.http_session is None
         assert channel_session_user(whoami)(receive_message()) == AnonymousUser()
 
+    def test_given_a_changed_password_expect_nobody_in_either_session(self, user: User) -> None:
+        """Items 152 and 154: the browser's session ends as on the site, before anything of it goes over."""
+        cookie = cookie_of(user)
+        user.set_password("other")
+        user.save()
+        message: Any = connect_message(cookie=cookie)
+        assert channel_session_user_from_http(whoami)(message) == AnonymousUser()
+        assert not SessionStore().exists(cookie)
+        assert auth.SESSION_KEY not in message.channel_session
+
     def test_given_a_later_message_expect_the_user_of_the_connection(self, user: User) -> None:
         connect_as(user)
         assert channel_session_user_from_http(whoami)(receive_message()) == user
