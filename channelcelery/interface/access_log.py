@@ -93,7 +93,7 @@ class AccessLog:
 
         tell("HANDSHAKING")
         if (wire := own_wire(scope)) is not None:
-            wire.watch = tell
+            wire.watched_by(tell)
             await self.application(scope, receive, send)
             return
         try:

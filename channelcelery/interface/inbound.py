@@ -24,18 +24,19 @@ class Inbound:
     Args:
         transport: the connection's.
         faults: where a session that raises is counted.
+        is_paused: whether the connection is not read yet.
     """
 
     __slots__ = ("_faults", "_held", "_transport", "is_paused", "session")
 
-    def __init__(self, transport: asyncio.Transport, faults: Faults) -> None:
+    def __init__(self, transport: asyncio.Transport, faults: Faults, *, is_paused: bool = False) -> None:
         self._transport = transport
         self._faults = faults
         self._held: deque[str | bytes | _End] | None = None
-        #: who takes it; None before the handshake and after the end
+        #: who takes it; None after the end
         self.session: Carried | None = None
         #: whether the connection is not read
-        self.is_paused = False
+        self.is_paused = is_paused
 
     def bring(self, message: str | bytes) -> None:
         """Give a message to the session, or hold it back."""
@@ -44,16 +45,15 @@ class Inbound:
         else:
             self._hold(message)
 
-    def end(self, code: int | None, *, answered: bool) -> None:
+    def end(self, code: int | None) -> None:
         """Tell the session that the connection ended, behind what it took and what it takes not yet.
 
         Args:
             code: of the closing frame, if any.
-            answered: whether the handshake was; before that nothing waits.
         """
         if self.session is None:
             return
-        if self._held is not None or (answered and not self.session.takes):
+        if self._held is not None or not self.session.takes:
             self._hold(_End(code))
         else:
             self.finish(code)

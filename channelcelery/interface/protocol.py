@@ -8,11 +8,12 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from channelcelery.interface.connection import Connection
 from channelcelery.interface.events import RETRY_AFTER
 from channelcelery.interface.handshake import Handshake, read_handshake
+from channelcelery.interface.handshake_protocol import HandshakeProtocol
 from channelcelery.interface.limits import Gate
 from channelcelery.interface.request import FORWARDED, head_fault
-from channelcelery.interface.socket_protocol import SocketProtocol
 from channelcelery.interface.wheel import Wheel
 
 __all__ = ["LimitedHttpProtocol"]
@@ -175,10 +176,9 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def _hand_over(self, handshake: Handshake) -> None:
         """Let the connection be a socket's, and hold nothing of it any longer."""
-        transport, address = self.transport, self._address()
-        protocol = SocketProtocol(transport, handshake, self.config, self.gate, address, self.connections, self._wheel)
-        self.connections.discard(self)
-        transport.set_protocol(protocol)
+        connection = Connection(self.transport, self._address(), self.config, self.gate, self.connections, self._wheel)
+        protocol = HandshakeProtocol(connection, handshake)
+        connection.carry(protocol, instead_of=self)
         scheme = "wss" if self.scheme == "https" else "ws"
         scope = handshake.scope(self.headers, scheme=scheme, server=self.server, client=self.client)
         # each of them refers to this, in a circle

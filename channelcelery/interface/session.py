@@ -75,7 +75,6 @@ class Session:
         self._around = around
         self._subprotocol = subprotocol
         self._address = address
-        self._wire = wire
         self._uplink = Uplink(around, self)
         self._code: int | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -83,7 +82,7 @@ class Session:
         # up to a tenth earlier, so that sockets that came together, as after a restart, do not come back together
         self._old_at = self._began + around.config.connection_lifetime * (1 - secrets.randbelow(100) / 1_000)
         self._accepted = self._used = self._quiet = self._suspect = self._is_over = False
-        wire.carry(self)
+        self.carried_by(wire)
 
     def begin(self, content: dict[str, Any]) -> None:
         """Publish the connect; only then is there anything to run, and a disconnect to publish.
@@ -105,6 +104,11 @@ class Session:
         logger.debug("WebSocket %.200a waits for an answer", self.path)
         if self.state is State.CONNECTING:
             self._start_timer(self._around.config.connect_timeout, self._time_out)
+
+    def carried_by(self, wire: Wire) -> None:
+        """Go over to a wire."""
+        self._wire = wire
+        wire.carry(self)
 
     # what the client sends
 

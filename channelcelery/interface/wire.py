@@ -51,6 +51,9 @@ class Carried(Protocol):
     def takes(self) -> bool:
         """Whether it takes a message now; if not, what comes is to be held back until `Wire.go_on`."""
 
+    def carried_by(self, wire: Wire) -> None:
+        """Go over to a wire: the first, or the one that an open socket has after that of its handshake."""
+
     def receive(self, message: str | bytes) -> None:
         """Take a message of the client."""
 
@@ -64,8 +67,8 @@ class Carried(Protocol):
 class OwnWire(Wire, Protocol):
     """Our own protocol, as it offers itself to the application."""
 
-    #: told of turns in the socket's life, if it is given: "CONNECT", "REJECT", "DISCONNECT"
-    watch: Callable[[str], None] | None
+    def watched_by(self, watch: Callable[[str], None]) -> None:
+        """Have turns in the socket's life told: "CONNECT", "REJECT", "DISCONNECT"."""
 
     def begin(self, opened: Carried | int) -> None:
         """Take the session that the application made, or refuse with the status that it said."""

@@ -8,8 +8,10 @@ import uvicorn
 from websockets.frames import Close, Frame, Opcode
 from websockets.protocol import Protocol, Side
 
+from channelcelery.interface.connection import Connection
 from channelcelery.interface.faults import Faults
 from channelcelery.interface.handshake import Handshake, read_handshake
+from channelcelery.interface.handshake_protocol import HandshakeProtocol
 from channelcelery.interface.socket_protocol import SocketProtocol
 from channelcelery.interface.websocket import open_socket
 from channelcelery.interface.wheel import Wheel
@@ -40,6 +42,9 @@ class OwnTransport:
         assert not self.is_closed, "nothing is written to a connection that is closed"
         self.written.append(data)
         self.server.take(data)
+
+    def set_protocol(self, protocol: Any) -> None:
+        self.server.protocol = protocol
 
     def pause_reading(self) -> None:
         assert self.reads
@@ -75,10 +80,10 @@ class Writable:
         self._server = server
 
     def clear(self) -> None:
-        self._server.protocol.pause_writing()
+        self._server.opened.pause_writing()
 
     def set(self) -> None:
-        self._server.protocol.resume_writing()
+        self._server.opened.resume_writing()
 
 
 class OwnServer:
@@ -98,7 +103,7 @@ class OwnServer:
         self.connections: set[Any] = set()
         self.wheel = Wheel(self.faults)
         self.writable = Writable(self)
-        self.protocol: SocketProtocol
+        self.protocol: HandshakeProtocol | SocketProtocol
         self.transport = OwnTransport(self)
         self._answers_closes = answers_closes
         self._client: Protocol | None = None
@@ -114,9 +119,9 @@ class OwnServer:
         handshake = read_handshake(HEAD % offers, self._config)
         assert isinstance(handshake, Handshake)
         transport: Any = self.transport
-        self.protocol = SocketProtocol(
-            transport, handshake, self._config, world.around.gate, "", self.connections, self.wheel
-        )
+        connection = Connection(transport, "", self._config, world.around.gate, self.connections, self.wheel)
+        asking = HandshakeProtocol(connection, handshake)
+        connection.carry(asking, instead_of=asking)
         world.around.gate.enter("")
 
         async def opens(scope: Any, receive: Any, send: Any) -> None:
@@ -124,14 +129,24 @@ class OwnServer:
             assert wire is not None
             wire.begin(open_socket(world.around, scope, wire))
 
-        self.protocol.start(application or opens, scope)
+        asking.start(application or opens, scope)
         return asyncio.ensure_future(self._until_lost())
 
     async def _until_lost(self) -> None:
         assert self._lost is not None
         await self._lost.wait()
-        while self.protocol._inbound.session is not None:
+        while self._has_session():
             await asyncio.sleep(0.001)
+
+    def _has_session(self) -> bool:
+        if isinstance(self.protocol, SocketProtocol):
+            return self.protocol._inbound.session is not None
+        return self.protocol._session is not None
+
+    @property
+    def opened(self) -> SocketProtocol:
+        assert isinstance(self.protocol, SocketProtocol)
+        return self.protocol
 
     def lose(self) -> None:
         """Have the connection end."""

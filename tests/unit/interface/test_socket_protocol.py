@@ -322,14 +322,14 @@ def test_what_waits_is_sent_until_the_client_pauses_again() -> None:
 
         def write_and_pause(data: bytes) -> None:
             write(data)
-            server.protocol.pause_writing()
+            server.opened.pause_writing()
 
         server.transport.write = write_and_pause  # type: ignore[method-assign]
-        server.protocol.resume_writing()
+        server.opened.resume_writing()
         assert server.sent == [accepted(), text("a")]
         server.transport.write = write  # type: ignore[method-assign]
         world.reply(token, text="d")
-        server.protocol.resume_writing()
+        server.opened.resume_writing()
         assert server.sent[1:] == [text(value) for value in "abcd"]
         world.reply(token, text="e")
         assert server.sent[-1] == text("e")
@@ -478,7 +478,7 @@ def test_nothing_of_a_socket_remains() -> None:
         server.disconnect(1000)
         await task
         assert not server.wheel._slots
-        gone = weakref.ref(server.protocol._frames._protocol)  # type: ignore[union-attr]
+        gone = weakref.ref(server.opened._frames._protocol)
         del server.protocol
         server.transport = None  # type: ignore[assignment]
         gc.collect()
