@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from channelcelery import sessions
 from channelcelery.core.ordering import LAST
 from channelcelery.generic import BaseConsumer
-from channelcelery.generic.websockets import JsonWebsocketConsumer, WebsocketConsumer
+from channelcelery.generic.websockets import JsonWebsocketConsumer, WebsocketConsumer, WebsocketDemultiplexer
 from channelcelery.ordering import Ordering, enforce_ordering, message_order, ordering_of
 from channelcelery.sessions import channel_session, session_for_reply_channel
 from tests.fakes import make_message
@@ -166,3 +166,20 @@ class TestSeen:
         assert ordering_of(Consumer, "one") is Ordering.STRICT
         assert ordering_of(Consumer, "two") is None
         assert ordering_of(Consumer, "three") is None
+
+    @pytest.mark.parametrize(
+        ("flags", "ordering"),
+        [
+            ([{}, {}], None),
+            ([{}, {"slight_ordering": True}], Ordering.SLIGHT),
+            ([{"slight_ordering": True}, {"strict_ordering": True}], Ordering.STRICT),
+            ([{"strict_ordering": True}, {"slight_ordering": True}], Ordering.STRICT),
+        ],
+    )
+    def test_given_streams_that_want_different_orders_expect_the_stricter_for_all(
+        self, flags: list[dict[str, bool]], ordering: Ordering | None
+    ) -> None:
+        """Items 164 and 190: the messages of a socket cannot be told apart by stream before one is read."""
+        consumers = {str(number): type("Stream", (JsonWebsocketConsumer,), each) for number, each in enumerate(flags)}
+        demultiplexer = type("Demultiplexer", (WebsocketDemultiplexer,), {"consumers": consumers})
+        assert ordering_of(demultiplexer, "websocket.receive") is ordering

@@ -67,6 +67,14 @@ def test_given_another_or_no_origin_expect_it_denied(settings: Any, origins: tup
         connect(from_page(*origins))
 
 
+@pytest.mark.parametrize("origin", [b"null", b"", b"a.example", b"https://"])
+def test_given_every_host_allowed_expect_what_names_none_denied_all_the_same(settings: Any, origin: bytes) -> None:
+    """Item 175: a page in a sandbox, or a file, says "null"."""
+    settings.ALLOWED_HOSTS = ["*"]
+    with pytest.raises(DenyConnection):
+        connect(from_page(origin))
+
+
 @pytest.mark.parametrize("content", [{}, {"headers": None}, {"headers": [[b"origin"]]}])
 def test_given_no_headers_expect_it_denied(content: dict[str, Any]) -> None:
     """Item 175."""
@@ -122,6 +130,9 @@ def test_given_methods_and_async_functions_expect_them_to_work() -> None:
     assert consumers.method(from_page(b"https://a.example")) is consumers
     assert run_async(consumers.async_method, from_page(b"https://a.example")) is consumers
     assert iscoroutinefunction(consumers.async_method), "decorators around it await it"
+    others = Consumers().method
+    assert consumers.method(from_page(b"https://a.example")) is consumers
+    assert others(from_page(b"https://a.example")) is not consumers, "it stays that of its own instance"
     for method in (consumers.method, consumers.async_method):
         with pytest.raises(DenyConnection):
             method(from_page(b"http://a.example"))
