@@ -82,6 +82,11 @@ class TestReceive:
         Streams(receive_message(frame("function", {"a": 1})))
         assert seen == [("function", "websocket.receive", '{"a": 1}', "function")]
 
+    def test_given_a_group_of_the_route_named_like_the_multiplexer_expect_streams_to_get_theirs(self) -> None:
+        """Item 192."""
+        Streams(receive_message(frame("function", {"a": 1})), multiplexer="what a client wrote")
+        assert seen == [("function", "websocket.receive", '{"a": 1}', "function")]
+
     @pytest.mark.parametrize(
         "text",
         [
