@@ -1,6 +1,7 @@
 """What is said to sockets, and how: plans made once for many of them, as ASGI's events and as bytes of the wire."""
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
@@ -29,7 +30,7 @@ class Plan:
         subprotocol: what an acceptance tells the client.
     """
 
-    __slots__ = ("_events", "_frame", "actions", "code", "is_data", "size", "state", "subprotocol")
+    __slots__ = ("_events", "_frame", "_packed", "actions", "code", "is_data", "size", "state", "subprotocol")
 
     def __init__(self, actions: Sequence[Action], subprotocol: str | None = None) -> None:
         self.actions = tuple(actions)
@@ -38,13 +39,13 @@ class Plan:
         self.state: State | None = None
         #: the close code, where it is closed with one
         self.code: int | None = None
-        #: roughly the bytes of data that it puts on the wire
+        #: bytes of memory that its data takes
         self.size = 0
         for action in actions:
             match action:
                 case SendText(content) | SendBytes(content):
-                    # characters for bytes: near enough for a limit, and free
-                    self.size = len(content)
+                    # of a text up to four for each character
+                    self.size = sys.getsizeof(content)
                 case Accept():
                     self.state = State.OPEN
                 case Close(code):
@@ -55,6 +56,7 @@ class Plan:
         self.is_data = self.state is None
         self._events: tuple[Event, ...] | None = None
         self._frame: bytes | None = None
+        self._packed: Plan | None = None
 
     @property
     def events(self) -> tuple[Event, ...]:
@@ -70,6 +72,15 @@ class Plan:
             sends = [action for action in self.actions if isinstance(action, SendText | SendBytes)]
             self._frame = b"".join(_frame(action) for action in sends)
         return self._frame
+
+    @property
+    def packed(self) -> "Plan":
+        """The same as bytes of the wire alone, to wait where only data is sent: the text would take as much again."""
+        if self._packed is None:
+            self._packed = Plan(())
+            self._packed._frame = self.frame
+            self._packed.size = sys.getsizeof(self.frame)
+        return self._packed
 
 
 def _event(action: Action, subprotocol: str | None) -> Event:

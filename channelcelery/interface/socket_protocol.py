@@ -128,7 +128,8 @@ class SocketProtocol(ConnectionProtocol):
     def put(self, plan: Plan) -> None:
         """Write what was planned, or have it wait while the client does not read."""
         if self._backlog is not None:
-            self._backlog.put(plan)
+            own = self._frames.is_compressed or not plan.is_data
+            self._backlog.put(plan if own else plan.packed)
         elif self._is_gone:
             self._failed("send_failed")
         else:
