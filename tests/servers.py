@@ -162,11 +162,11 @@ class RabbitServer:
         return False
 
     def control(self, *arguments: str) -> str:
-        """Run rabbitmqctl on this node (about 0.4 s) and return what it printed."""
+        """Run rabbitmqctl on this node (about 0.4 s, more than a minute on a very busy machine); return what it printed."""
         program = find_program("rabbitmqctl", package="rabbitmq-server", folders=RABBITMQ_PROGRAMS)
         variables = {key: value for key, value in {**os.environ, **self._environment}.items() if value is not None}
         done = subprocess.run(
-            [program, "--quiet", *arguments], env=variables, capture_output=True, text=True, timeout=60, check=False
+            [program, "--quiet", *arguments], env=variables, capture_output=True, text=True, timeout=180, check=False
         )
         assert done.returncode == 0, f"rabbitmqctl {arguments}: {done.stdout}{done.stderr}"
         return done.stdout
