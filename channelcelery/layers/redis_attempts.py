@@ -1,10 +1,9 @@
 """How often messages of reliable channels ran, on Redis: written only for messages that were delivered before."""
 
-from typing import Any
-
 from channelcelery.conf import LayerConfig
 from channelcelery.core.delivery import host_of
-from channelcelery.layers.redis_clients import reaching_redis, script, sync_client
+from channelcelery.layers.redis_clients import reaching_redis, sync_client
+from channelcelery.layers.redis_scripts import Scripts
 
 __all__ = ["RedisAttemptStore"]
 
@@ -22,12 +21,12 @@ class RedisAttemptStore:
     def __init__(self, config: LayerConfig) -> None:
         self._prefix = config.prefix
         self._clients = [sync_client(config, url) for url in config.hosts]
-        self._scripts: list[Any] = [client.register_script(script("attempt")) for client in self._clients]
+        self._scripts = [Scripts(client) for client in self._clients]
 
     def count(self, message_id: str, written: int) -> int:
         """Count a run; see `AttemptStore.count`."""
-        with reaching_redis():
-            return int(self._scripts[self._host(message_id)](args=(self._prefix, message_id, written, _EXPIRY)))
+        scripts = self._scripts[self._host(message_id)]
+        return int(scripts.run("attempt", self._prefix, message_id, written, _EXPIRY))
 
     def forget(self, message_id: str) -> None:
         """Begin anew; see `AttemptStore.forget`."""

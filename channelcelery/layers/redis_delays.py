@@ -11,7 +11,8 @@ from channelcelery.core.delays import decode_delayed, encode_delayed
 from channelcelery.core.delivery import host_of
 from channelcelery.core.sends import DelayedSend
 from channelcelery.exceptions import InvalidEnvelope
-from channelcelery.layers.redis_clients import reaching_redis, script, sync_client
+from channelcelery.layers.redis_clients import reaching_redis, sync_client
+from channelcelery.layers.redis_scripts import Scripts
 from channelcelery.layers.seals import seal_of
 
 __all__ = ["RedisDelayStore"]
@@ -30,13 +31,10 @@ class RedisDelayStore:
         self._prefix, self._capacity = config.prefix, config.delay_capacity
         self._seal = seal_of(config)
         self._clients = [sync_client(config, url) for url in config.hosts]
-        self._scripts: list[dict[str, Any]] = [{} for _ in self._clients]
+        self._scripts = [Scripts(client) for client in self._clients]
 
     def _run(self, host: int, name: str, *arguments: Any) -> Any:
-        with reaching_redis():
-            if name not in self._scripts[host]:
-                self._scripts[host][name] = self._clients[host].register_script(script(name))
-            return self._scripts[host][name](args=(self._prefix, *arguments))
+        return self._scripts[host].run(name, self._prefix, *arguments)
 
     def add(self, sends: Sequence[DelayedSend]) -> bool:
         """Let messages wait; see `DelayStore.add`."""

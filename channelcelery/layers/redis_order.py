@@ -24,7 +24,8 @@ from channelcelery.core.ordering import (
     Verdict,
 )
 from channelcelery.exceptions import InvalidEnvelope, LayerUnavailable
-from channelcelery.layers.redis_clients import reaching_redis, script, sync_client
+from channelcelery.layers.redis_clients import reaching_redis, sync_client
+from channelcelery.layers.redis_scripts import Scripts
 from channelcelery.layers.seals import seal_of
 
 __all__ = ["RedisOrderStore"]
@@ -41,7 +42,7 @@ class RedisOrderStore:
 
     def __init__(self, config: LayerConfig) -> None:
         self._clients = [sync_client(config, url) for url in config.hosts]
-        self._scripts: dict[int, Any] = {}
+        self._scripts = [Scripts(client) for client in self._clients]
         self._prefix = config.prefix
         self._seal = seal_of(config)
         stall = config.order_stall * 1000
@@ -50,10 +51,7 @@ class RedisOrderStore:
         self._first = (config.prefix, *times, *kept)
 
     def _run(self, host: int, *arguments: Any) -> Any:
-        with reaching_redis():
-            if host not in self._scripts:
-                self._scripts[host] = self._clients[host].register_script(script("order"))
-            return self._scripts[host](args=(*self._first, *arguments))
+        return self._scripts[host].run("order", *self._first, *arguments)
 
     def _host(self, address: ReplyAddress) -> int:
         return host_of(address.node, len(self._clients))

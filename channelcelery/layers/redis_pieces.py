@@ -10,6 +10,7 @@ from channelcelery.core.sealing import MARK
 from channelcelery.exceptions import InvalidEnvelope
 from channelcelery.layers.pieces import GONE, MAX_PIECES
 from channelcelery.layers.redis_clients import async_client, reaching_redis, script, sync_client
+from channelcelery.layers.redis_scripts import Scripts
 from channelcelery.layers.seals import seal_of
 
 __all__ = ["RedisInterfacePieces", "RedisWorkerPieces"]
@@ -31,7 +32,7 @@ class RedisWorkerPieces:
         self._config = config
         self._seal = seal_of(config)
         self._clients = [sync_client(config, url) for url in config.hosts]
-        self._scripts: dict[tuple[int, str], Any] = {}
+        self._scripts = [Scripts(client) for client in self._clients]
 
     def take_body(self, address: ReplyAddress, timeout: float) -> bytes | None:
         """Wait for the next piece of a request's body, for a second at most; see `WorkerPieces.take_body`."""
@@ -76,11 +77,7 @@ class RedisWorkerPieces:
         return None if taken is None else bytes(taken)
 
     def _run(self, node: str, name: str, *arguments: Any) -> Any:
-        host = self._host_of(node)
-        with reaching_redis():
-            if (host, name) not in self._scripts:
-                self._scripts[host, name] = self._clients[host].register_script(script(name))
-            return self._scripts[host, name](args=(self._config.prefix, *arguments))
+        return self._scripts[self._host_of(node)].run(name, self._config.prefix, *arguments)
 
     def _host_of(self, node: str) -> int:
         return host_of(node, len(self._clients))

@@ -19,7 +19,8 @@ from channelcelery.core.names import ReplyAddress, is_reply_channel, reply_addre
 from channelcelery.core.sends import GroupSend, ReplySend
 from channelcelery.exceptions import InvalidChannelLayerError, LayerUnavailable
 from channelcelery.layers.base import Delivered, NodeStatus, Orphan
-from channelcelery.layers.redis_clients import reaching_redis, refuse_cluster, script, sync_client
+from channelcelery.layers.redis_clients import reaching_redis, refuse_cluster, sync_client
+from channelcelery.layers.redis_scripts import Scripts
 from channelcelery.layers.seals import seal_of
 
 __all__ = ["CLEARED_GROUPS", "FINGERPRINT_EXPIRY", "TOMBSTONE_EXPIRY", "RedisReplyStore"]
@@ -223,33 +224,31 @@ class _Host:
     def __init__(self, config: LayerConfig, url: str) -> None:
         self._config, self._prefix = config, config.prefix
         self._client: redis.Redis = sync_client(config, url)
-        self._scripts: dict[str, Any] = {}
+        self._scripts = Scripts(self._client)
         self._checked = False
 
     def _check(self) -> None:
         if not self._checked:
-            refuse_cluster(self._config, self._client.info("cluster"))
+            with reaching_redis():
+                refuse_cluster(self._config, self._client.info("cluster"))
             self._checked = True
 
     def run(self, name: str, *arguments: Any) -> Any:
         """Run a Lua script and return its answer, undecoded."""
-        with reaching_redis():
-            self._check()
-            if name not in self._scripts:
-                self._scripts[name] = self._client.register_script(script(name))
-            return self._scripts[name](args=(self._prefix, *arguments))
+        self._check()
+        return self._scripts.run(name, self._prefix, *arguments)
 
     def command(self, name: str, key: str, *arguments: Any) -> Any:
         """Run a command on one of the layer's keys."""
+        self._check()
         with reaching_redis():
-            self._check()
             client: Any = self._client
             return client.execute_command(name, self._prefix + key, *arguments)
 
     def flush(self) -> None:
         """Delete groups and inbox entries; the inboxes' last ids stay, so that their readers go on."""
+        self._check()
         with reaching_redis():
-            self._check()
             for pattern in ("group:*", "node:*:groups"):
                 keys = self._client.scan_iter(match=self._prefix + pattern, count=1000)
                 while some := list(islice(keys, 1000)):

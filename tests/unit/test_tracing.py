@@ -30,8 +30,10 @@ def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
     monkeypatch.setattr(trace, "get_tracer", provider.get_tracer)
+    tracing._is_active.cache_clear()
     yield exporter
     provider.shutdown()
+    tracing._is_active.cache_clear()
 
 
 def test_given_nobody_who_records_expect_what_travels_unchanged() -> None:
@@ -40,6 +42,20 @@ def test_given_nobody_who_records_expect_what_travels_unchanged() -> None:
     with tracing.processing("work", "a.b", PARENT) as fail:
         fail(RuntimeError())
     assert encode_item(CONTENT, 5, "") == encode_item(CONTENT, 5)
+
+
+def test_given_somebody_who_begins_to_record_expect_it_noticed_in_a_tenth_of_a_second(
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    now = 5.0
+    monkeypatch.setattr(tracing.time, "monotonic", lambda: now)
+    tracing._is_active.cache_clear()
+    assert not tracing.is_active()
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: TracerProvider())
+    assert not tracing.is_active()
+    now = 5.1
+    assert tracing.is_active()
+    request.addfinalizer(tracing._is_active.cache_clear)
 
 
 def test_given_no_api_expect_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

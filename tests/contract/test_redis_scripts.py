@@ -1,0 +1,90 @@
+"""Scripts on Redis from threads: on connections that are kept, and no script is lost by that."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import redis
+
+from channelcelery.exceptions import LayerUnavailable
+from channelcelery.layers.redis_clients import sync_client
+from channelcelery.layers.redis_scripts import Scripts
+from tests.contract.reply_backends import config_of
+from tests.processes import wait_until
+from tests.servers import RedisServer
+
+THREADS = 20
+
+
+@contextmanager
+def scripts_of(url: str) -> Iterator[tuple[Scripts, redis.Redis]]:
+    client = sync_client(config_of("redis", hosts=[url]), url)
+    yield Scripts(client), client
+    client.close()
+
+
+def members(scripts: Scripts) -> Any:
+    return scripts.run("members", "cc:", "g")
+
+
+def test_given_more_threads_than_connections_are_kept_expect_all_answered_and_the_others_given_back(
+    new_redis: Callable[..., RedisServer],
+) -> None:
+    """What else uses the client is not to wait in vain for a connection that nobody uses."""
+    server = new_redis()
+    with scripts_of(server.url) as (scripts, client):
+        pool: Any = client.connection_pool
+        answers: list[Any] = []
+        threads = [threading.Thread(target=lambda: answers.append(members(scripts))) for _ in range(THREADS)]
+        server.pause()
+        for thread in threads:
+            thread.start()
+        wait_until(lambda: pool.pool.qsize() == pool.max_connections - THREADS, what="a connection for each")
+        server.resume()
+        for thread in threads:
+            thread.join(10)
+        assert answers == [[]] * THREADS
+        assert pool.pool.qsize() == pool.max_connections - 8
+
+
+def test_given_calls_one_after_another_expect_one_connection(new_redis: Callable[..., RedisServer]) -> None:
+    url = new_redis().url
+    with scripts_of(url) as (scripts, _), redis.Redis.from_url(url) as admin:
+        for _ in range(5):
+            assert members(scripts) == []
+        assert len(_clients(admin)) == 2
+
+
+@pytest.mark.parametrize("how", ["closed by Redis", "closed here"])
+def test_given_a_kept_connection_that_was_closed_expect_another_one_and_nothing_lost(
+    new_redis: Callable[..., RedisServer], how: str
+) -> None:
+    url = new_redis().url
+    with scripts_of(url) as (scripts, client), redis.Redis.from_url(url) as admin:
+        assert members(scripts) == []
+        if how == "closed here":
+            client.close()
+        else:
+            admin.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        assert members(scripts) == []
+
+
+def test_given_an_error_of_the_script_expect_it_told_and_the_next_one_run(
+    new_redis: Callable[..., RedisServer],
+) -> None:
+    url = new_redis().url
+    with scripts_of(url) as (scripts, client), redis.Redis.from_url(url) as admin:
+        admin.set("cc:group:g", "no set")
+        with pytest.raises(LayerUnavailable, match="WRONGTYPE"):
+            members(scripts)
+        admin.delete("cc:group:g")
+        assert members(scripts) == []
+        pool: Any = client.connection_pool
+        assert pool.pool.qsize() == pool.max_connections - 1
+
+
+def _clients(admin: redis.Redis) -> list[Any]:
+    found: Any = admin.client_list()
+    return list(found)
