@@ -162,7 +162,7 @@ class RabbitServer:
         return False
 
     def control(self, *arguments: str) -> str:
-        """Run rabbitmqctl on this node (about 0.4 s, more than a minute on a very busy machine); return what it printed."""
+        """Run rabbitmqctl on this node (about 0.4 s, a minute on a very busy machine) and return what it printed."""
         program = find_program("rabbitmqctl", package="rabbitmq-server", folders=RABBITMQ_PROGRAMS)
         variables = {key: value for key, value in {**os.environ, **self._environment}.items() if value is not None}
         done = subprocess.run(

@@ -98,6 +98,7 @@ def test_given_threads_that_want_one_at_the_same_time_expect_one_made(monkeypatc
         def __getitem__(self, alias: str) -> Any:
             if alias not in self:
                 both.wait(20)
+                raise KeyError(alias)  # as it was, though the other may have made one since
             return super().__getitem__(alias)
 
     monkeypatch.setattr(layers_of_their_own, "_made", Missing())
