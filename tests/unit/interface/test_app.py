@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import importlib
 import os
 import subprocess
 import sys
@@ -14,9 +15,11 @@ from django.http import HttpResponse
 from django.urls import path
 
 from channelcelery.exceptions import InvalidChannelLayerError
+from channelcelery.interface import app as app_module
 from channelcelery.interface.app import InterfaceApplication
 from channelcelery.layers import channel_layers
 from channelcelery.layers.layer import ChannelLayer
+from channelcelery.observe.endpoint import VARIABLE, Address
 from tests.unit.interface.fakes import FakeServer, World, accepted, closed, run, until
 
 MEMORY = "channelcelery.layers.InMemoryChannelLayer"
@@ -268,3 +271,50 @@ print(layer, "websocket.receive" in layer.router.channels)
     environment = os.environ | {"DJANGO_SETTINGS_MODULE": "tests.project_1x.settings"}
     said = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert said.stdout == "default (channelcelery.layers.memory.InMemoryChannelLayer) True\n"
+
+
+class Asked:
+    """An endpoint that listens nowhere."""
+
+    def __init__(self, address: Address, probe: Any) -> None:
+        self.address, self.probe, self.closed = address, probe, False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_given_metrics_expect_the_process_ready_once_it_listens_and_no_more_once_it_drains(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[Asked] = []
+    monkeypatch.setattr(app_module, "Endpoint", lambda *given: made.append(Asked(*given)) or made[-1])
+
+    async def scenario() -> None:
+        application = InterfaceApplication(allow_local=True, metrics="0.0.0.0:9464")
+        async with started(application):
+            [asked] = made
+            assert asked.address == Address("0.0.0.0", 9464)
+            await until(lambda: asked.probe.ready() == "")
+            application.listens = lambda: False
+            assert asked.probe.ready() != ""
+            application.listens = lambda: True
+            await application.drain()
+            assert asked.probe.ready() != "", "a balancer is to send nothing more"
+            assert await asyncio.to_thread(asked.probe.live) == ""
+            assert not asked.closed
+        assert asked.closed
+
+    run(scenario)
+
+
+def test_given_an_address_in_the_environment_expect_asgi_servers_to_have_metrics_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from channelcelery import asgi
+
+    monkeypatch.setenv(VARIABLE, "9464")
+    try:
+        assert importlib.reload(asgi).application._metrics == "9464"
+    finally:
+        monkeypatch.delenv(VARIABLE)
+        assert importlib.reload(asgi).application._metrics == ""
