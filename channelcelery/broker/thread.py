@@ -1,4 +1,4 @@
-"""The interface's publisher: one thread that takes messages from the event loop and batches only while it is behind."""
+"""The interface's publisher: one thread that takes messages from the event loop, and together those that come close."""
 
 import logging
 import queue
@@ -8,7 +8,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 
 from channelcelery.conf import LayerConfig
-from channelcelery.core.batches import cut
+from channelcelery.core.batches import cut, gathering
 from channelcelery.core.bursts import Bursts
 from channelcelery.core.envelope import decode_item
 from channelcelery.exceptions import BrokerUnanswered, BrokerUnavailable, ChannelFull
@@ -43,6 +43,7 @@ class PublisherThread:
         self._full: set[str] = set()
         self._offers = 0
         self._ended = 0
+        self._left, self._left_at = 1, 0.0  # how many were published together last, and when that began
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="channelcelery-publisher", daemon=True)
         self._bursts = Bursts()
@@ -90,6 +91,7 @@ class PublisherThread:
     def _run(self) -> None:
         while True:
             self._take()
+            self._left, self._left_at = sum(map(len, self._waiting.values())), time.monotonic()
             for channel in list(self._waiting):
                 self._publish(channel)
             if self._stopping and not self._waiting and self._offered.empty():
@@ -97,9 +99,11 @@ class PublisherThread:
                 return
 
     def _take(self) -> None:
-        """Wait for something to do, then take everything that is there: a batch forms only while we were busy."""
+        """Wait for something to do, then take everything that is there."""
         try:
             offered = self._offered.get(timeout=_PAUSE if self._waiting else None)
+            if offered is not None:
+                self._gather(offered[0])
             for room in reversed(range(_TAKE)):
                 if offered is not None:
                     channel, item = offered
@@ -108,6 +112,12 @@ class PublisherThread:
                     offered = self._offered.get_nowait()
         except queue.Empty:
             return
+
+    def _gather(self, channel: str) -> None:
+        # a publish costs as much as many messages, at the broker and in the worker too
+        rest = self._left_at + gathering(channel, self._left) - time.monotonic()
+        if rest > 0:
+            time.sleep(rest)
 
     def _publish(self, channel: str) -> None:
         items = self._waiting[channel]

@@ -2,10 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 
-__all__ = ["MAX_BATCH", "MAX_BATCH_BYTES", "cut"]
+__all__ = ["MAX_BATCH", "MAX_BATCH_BYTES", "cut", "gathering"]
 
 MAX_BATCH = 64
 MAX_BATCH_BYTES = 256 * 1024
+#: Channels on which a client waits for a handshake, or nobody waits, and the seconds that their messages may gather.
+_PATIENT, _PATIENCE = frozenset({"websocket.connect", "websocket.disconnect"}), 0.005
+#: Seconds that others gather for each message beside the first that left a moment ago, and at most.
+_EACH, _MOST = 0.001, 0.002
 
 
 def cut(items: Sequence[bytes], count: int = MAX_BATCH, size: int = MAX_BATCH_BYTES) -> Iterator[list[bytes]]:
@@ -26,3 +30,13 @@ def cut(items: Sequence[bytes], count: int = MAX_BATCH, size: int = MAX_BATCH_BY
         total += len(item)
     if batch:
         yield batch
+
+
+def gathering(channel: str, left: int) -> float:
+    """Return the seconds after a publish in which what comes next waits for more: none where messages come one by one.
+
+    Args:
+        channel: what comes next is for it.
+        left: messages that left with that publish.
+    """
+    return _PATIENCE if channel in _PATIENT else min(_MOST, _EACH * (left - 1))

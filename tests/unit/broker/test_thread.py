@@ -74,6 +74,32 @@ class TestBatching:
         publisher.wait_for("a", range(200))
         assert [len(numbers) for _, numbers in publisher.published] == [1, MAX_BATCH, MAX_BATCH, MAX_BATCH, 7]
 
+    def test_given_some_that_come_close_behind_others_expect_them_together(
+        self, publisher: GatedPublisher, thread: PublisherThread, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[tuple[str, int]] = []
+        monkeypatch.setattr("channelcelery.broker.thread.gathering", lambda *what: asked.append(what) or 0.2)
+        offer(thread, range(1))
+        publisher.wait_for("a", range(1))
+        for number in range(1, 4):
+            thread.offer("a", item(number))
+            time.sleep(0.002)
+        publisher.wait_for("a", range(4))
+        assert publisher.published == [("a", [0]), ("a", [1, 2, 3])]
+        assert asked == [("a", 1), ("a", 1)]
+
+    def test_given_a_pause_expect_the_next_to_wait_for_nobody(
+        self, publisher: GatedPublisher, thread: PublisherThread, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("channelcelery.broker.thread.gathering", lambda *what: 0.6)
+        begun = time.monotonic()
+        offer(thread, range(1))
+        wait_until(lambda: time.monotonic() > begun + 0.7)
+        later = time.monotonic()
+        offer(thread, range(1, 2))
+        publisher.wait_for("a", range(2))
+        assert time.monotonic() - later < 0.5
+
     def test_given_more_than_it_takes_at_once_expect_nothing_lost(
         self, publisher: GatedPublisher, thread: PublisherThread
     ) -> None:

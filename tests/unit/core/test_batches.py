@@ -2,10 +2,11 @@
 
 import itertools
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from channelcelery.core.batches import MAX_BATCH, MAX_BATCH_BYTES, cut
+from channelcelery.core.batches import MAX_BATCH, MAX_BATCH_BYTES, cut, gathering
 
 
 @given(st.lists(st.integers(0, 20).map(bytes)), st.integers(1, 6), st.integers(1, 40))
@@ -27,3 +28,20 @@ def test_given_no_bounds_expect_those_of_the_project() -> None:
     assert [len(batch) for batch in cut([b"x"] * (MAX_BATCH + 1))] == [MAX_BATCH, 1]
     half = bytes(MAX_BATCH_BYTES // 2)
     assert [len(batch) for batch in cut([half, half, b"x"])] == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("channel", "left", "seconds"),
+    [
+        ("websocket.receive", 1, 0),
+        ("websocket.receive", 2, 0.001),
+        ("websocket.receive", 60, 0.002),
+        ("http.request", 1, 0),
+        ("websocket.connect", 1, 0.005),
+        ("websocket.disconnect", 60, 0.005),
+    ],
+)
+def test_given_messages_that_come_one_by_one_expect_none_to_wait_but_connects(
+    channel: str, left: int, seconds: float
+) -> None:
+    assert gathering(channel, left) == seconds
