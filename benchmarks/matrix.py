@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from benchmarks.subjects import PRODUCT, SUBJECTS
+from benchmarks.subjects import PRODUCT, SLOW, SUBJECTS
 
 __all__ = ["BROKERS", "PARTS", "Measurement", "Windows", "matrix", "seconds", "windows"]
 
@@ -92,7 +92,8 @@ def _of_echo() -> list[Measurement]:
     found = []
     for broker in BROKERS:
         found += [Measurement("echo", broker, *each) for each in ((PRODUCT, 1), (PRODUCT, 100), ("floor", 100))]
-    return [*found, *(Measurement("echo", _NO_BROKER, "Channels 4", size) for size in (1, 100))]
+    found += [Measurement("echo", _NO_BROKER, "Channels 4", size) for size in (1, 100)]
+    return [*found, Measurement("echo", "redis", SLOW, 100)]
 
 
 def _of_groups() -> list[Measurement]:

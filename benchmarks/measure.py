@@ -13,7 +13,7 @@ from benchmarks.drain import drain
 from benchmarks.matrix import Measurement, Windows
 from benchmarks.processes import Running, complaints, interpreter, run_interface, run_servers
 from benchmarks.starting import run_kit
-from benchmarks.subjects import SUBJECTS
+from benchmarks.subjects import SLOW, SUBJECTS
 
 __all__ = ["Row", "measure"]
 
@@ -56,7 +56,7 @@ def measure(measurement: Measurement, windows: Windows, repeat: int) -> Row:
 def _result(running: Running, measurement: Measurement, windows: Windows) -> dict[str, Any]:
     if measurement.part in ("queue", "reliable"):
         return drain(running, measurement, windows.messages(measurement))
-    with run_interface(running, measurement.subject):
+    with run_interface(running, measurement.subject, SUBJECTS[measurement.subject].children):
         return run_kit(running, [measurement.part, *_kit_arguments(measurement, windows, running.port)])
 
 
@@ -66,7 +66,8 @@ def _kit_arguments(measurement: Measurement, windows: Windows, port: int) -> lis
     window = ["--conns", size, "--duration", duration]
     match measurement.part:
         case "echo":
-            return ["--url", url + subject.echo, *window, "--warmup", str(windows.warmup)]
+            slow = ["--pause", "0.2", "--slow", "100"] if measurement.subject == SLOW else []
+            return ["--url", url + subject.echo, *window, "--warmup", str(windows.warmup), *slow]
         case "http":
             return ["--url", f"http://127.0.0.1:{port}/hello", *window, "--warmup", str(windows.warmup)]
         case "group":

@@ -1,9 +1,9 @@
 """What is measured: the product in its forms, floors of nothing but the way itself, and other projects beside it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-__all__ = ["PRODUCT", "SUBJECTS", "Subject"]
+__all__ = ["PRODUCT", "SLOW", "SUBJECTS", "Subject"]
 
 #: The subject that all others stand beside.
 PRODUCT = "channelcelery"
@@ -23,6 +23,7 @@ class Subject:
         echo: path of its echo.
         group: path of its group.
         join: what a socket says before it is in the group, if being open is not enough.
+        children: processes of the worker's pool.
     """
 
     interface: str = ""
@@ -34,7 +35,11 @@ class Subject:
     echo: str = "/echo"
     group: str = "/group"
     join: str = ""
+    children: int = 1
 
+
+#: Sockets say something five times a second, and one text in 100 is answered 50 ms later.
+SLOW = "channelcelery, 1 in 100 sleeps"
 
 _UVICORN = "uvicorn --port {port} --log-level warning --no-access-log"
 #: As this project sets it; others are run as their documentation says.
@@ -60,6 +65,7 @@ _PAGE = {"DJANGO_SETTINGS_MODULE": "benchmarks.others.settings"}
 
 SUBJECTS: Mapping[str, Subject] = {
     PRODUCT: _product(),
+    SLOW: replace(_product(), children=2, echo="/slow"),
     "channelcelery, inline": _product("inline"),
     "channelcelery, deflate": _product(interface=f"{_SANS_IO} true channelcelery.asgi:application"),
     "floor": Subject(f"{_SANS_IO} false benchmarks.floor.interface:app", "benchmarks.floor.worker"),

@@ -36,6 +36,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_own(modes: dict[str, argparse.ArgumentParser]) -> None:
     modes["echo"].add_argument("--drain", type=float, default=3.0, help="seconds for the last answers")
+    modes["echo"].add_argument("--pause", type=float, default=0.0, help="seconds between an answer and the next text")
+    modes["echo"].add_argument(
+        "--slow", type=int, default=0, help="one text in so many begins with slow, and is not counted"
+    )
     for name in ("group", "idle"):
         modes[name].add_argument("--settle", type=float, default=2.0, help="seconds of rest after connecting")
     modes["idle"].add_argument("--steps", default="1000,5000", help="numbers of sockets")

@@ -1,4 +1,7 @@
-"""Echo, a closed loop: each socket sends its next text when the last one came back, compared byte for byte."""
+"""Echo, a closed loop: each socket sends its next text when the last one came back, compared byte for byte.
+
+Or after a pause; and some of the texts may ask the server to be slow, to see what that costs the others.
+"""
 
 import array
 import asyncio
@@ -13,6 +16,9 @@ from benchmarks.kit.websocket import WebSocket, connect_many, frame
 
 __all__ = ["echo"]
 
+#: How a text begins that asks for a slow answer.
+_SLOW = b"slow"
+
 
 @dataclass(slots=True)
 class Loop:
@@ -20,14 +26,20 @@ class Loop:
 
     Args:
         padding: what makes a text as long as it is to be.
+        pause: seconds between an answer and the next text.
+        slow: one text in so many asks for a slow answer, whose time does not count; none if 0.
         measuring: whether answers count.
         stopping: whether no more is sent.
+        sent: texts, by all sockets.
         seconds: from sending to the answer, of those that count.
         wrong: answers that were not what was sent.
         closed: sockets that the server closed.
     """
 
     padding: bytes
+    pause: float = 0.0
+    slow: int = 0
+    sent: int = 0
     measuring: bool = False
     stopping: bool = False
     seconds: "array.array[float]" = field(default_factory=lambda: array.array("d"))
@@ -36,8 +48,12 @@ class Loop:
 
     def send(self, socket: WebSocket) -> None:
         """Send a socket's next text."""
+        if self.stopping:
+            return
         socket.seq += 1
-        socket.want = b"%012d" % socket.seq + self.padding
+        self.sent += 1
+        is_slow = self.slow and self.sent % self.slow == 0
+        socket.want = (_SLOW + b"%08d" if is_slow else b"%012d") % socket.seq + self.padding
         socket.sent_at = time.monotonic()
         socket.transport.write(frame(1, socket.want))
 
@@ -47,21 +63,25 @@ class Loop:
         if payload != socket.want:
             self.wrong += 1
             return
-        if self.measuring:
+        if self.measuring and not payload.startswith(_SLOW):
             self.seconds.append(now - socket.sent_at)
         socket.want = None
-        if not self.stopping:
+        if self.pause:
+            asyncio.get_running_loop().call_later(self.pause, self.send, socket)
+        else:
             self.send(socket)
 
 
 async def echo(options: Namespace) -> dict[str, Any]:
     """Run one echo measurement and return its report."""
-    loop = Loop(b"x" * max(0, options.size - 12))
+    loop = Loop(b"x" * max(0, options.size - 12), options.pause, options.slow)
     connected = await connect_many(
         options.url, options.conns, options.connect_concurrency, loop.on_message, loop.closed.append, options.timeout
     )
-    for socket in connected.sockets:
-        loop.send(socket)
+    for number, socket in enumerate(connected.sockets):
+        # spread over a pause, or all at once
+        delay = loop.pause * number / len(connected.sockets)
+        asyncio.get_running_loop().call_later(delay, loop.send, socket)
     await asyncio.sleep(options.warmup)
     pids = pids_with_client(options.pids)
     before = snapshot(pids)

@@ -10,7 +10,7 @@ from channelcelery.message import Message
 _ran = 0
 
 
-@consumer("websocket.connect", path=r"^/echo$")
+@consumer("websocket.connect", path=r"^/(?:echo|slow)$")
 def accept(message: Message) -> None:
     """Accept."""
     message.reply_channel.send({"accept": True})
@@ -19,6 +19,14 @@ def accept(message: Message) -> None:
 @consumer("websocket.receive", path=r"^/echo$")
 def echo(message: Message) -> None:
     """Send the text back."""
+    message.reply_channel.send({"text": message["text"]})
+
+
+@consumer("websocket.receive", path=r"^/slow$")
+def echo_slowly(message: Message) -> None:
+    """Send the text back, later where it asks for that."""
+    if message["text"].startswith("slow"):
+        time.sleep(0.05)
     message.reply_channel.send({"text": message["text"]})
 
 

@@ -1,15 +1,17 @@
 """What `make bench` measures, and how it tells: the tables are made of reports as the load kit gives them."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from benchmarks.kit.echo import Loop
 from benchmarks.matrix import BROKERS, PARTS, Measurement, matrix, seconds, windows
 from benchmarks.measure import Row
 from benchmarks.oddities import oddities
 from benchmarks.ratios import pairs
 from benchmarks.sections import sections
-from benchmarks.subjects import PRODUCT, SUBJECTS
+from benchmarks.subjects import PRODUCT, SLOW, SUBJECTS
 from benchmarks.tables import cell, look_up, markdown, ratio_cell
 from benchmarks.targets import TARGETS
 
@@ -57,6 +59,25 @@ def test_a_whole_run_ends_within_half_an_hour() -> None:
     chosen = windows(quick=False)
     took = 3 * sum(seconds(each, chosen) for each in matrix(PARTS, chosen, others=True))
     assert took / 60 <= 28  # on two idle cores: it is a guess, and there is more to a run
+
+
+def test_one_text_in_so_many_asks_for_a_slow_answer_which_does_not_count() -> None:
+    """Given sockets in turn / Expect every tenth text of all of them to ask, and the times of the others."""
+    texts: list[bytes] = []
+    loop = Loop(b"", slow=10, measuring=True)
+    sockets: list[Any] = [SimpleNamespace(seq=0, transport=SimpleNamespace(write=texts.append)) for _ in range(3)]
+    for each in sockets:
+        loop.send(each)
+    for number in range(27):
+        each = sockets[number % 3]
+        loop.on_message(each, each.want)
+    assert [number for number, text in enumerate(texts, 1) if b"slow" in text] == [10, 20, 30]
+    assert (loop.wrong, len(loop.seconds)) == (0, 27 - 2)
+
+
+def test_a_consumer_that_is_slow_now_and_then_is_measured_beside_others_that_can_go_on() -> None:
+    assert Measurement("echo", "redis", SLOW, 100) in matrix(PARTS, windows(quick=False), others=False)
+    assert (SUBJECTS[SLOW].children, SUBJECTS[PRODUCT].children) == (2, 1)
 
 
 def test_ratios_are_taken_within_each_repeat() -> None:
