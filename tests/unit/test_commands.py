@@ -13,6 +13,7 @@ from django.core.management import CommandError, call_command
 
 from channelcelery.broker import connection
 from channelcelery.conf import LayerConfig
+from channelcelery.exceptions import BrokerUnavailable, LayerUnavailable
 from channelcelery.interface import server
 from channelcelery.management.commands import rundelay, runserver
 from channelcelery.worker.embedded import EmbeddedWorker
@@ -173,3 +174,27 @@ def test_how_often_rundelay_looks(monkeypatch: pytest.MonkeyPatch, sleep: str, r
     else:
         with pytest.raises(CommandError, match="write seconds"):
             parser.parse_args([f"--sleep={sleep}"])
+
+
+def test_given_servers_that_are_away_expect_rundelay_to_say_so_rest_and_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Item 207; without a rest it would fill a log and a CPU."""
+    outcomes: list[Exception | None] = [BrokerUnavailable("no broker"), LayerUnavailable("no Redis"), None]
+    rests: list[float] = []
+
+    def send_due(layer: Any) -> None:
+        if not outcomes:
+            raise KeyboardInterrupt
+        if (outcome := outcomes.pop(0)) is not None:
+            raise outcome
+
+    monkeypatch.setattr(rundelay, "shared_layer", lambda alias, command: None)
+    monkeypatch.setattr(rundelay, "send_due", send_due)
+    monkeypatch.setattr(rundelay.time, "sleep", rests.append)
+    complaints = io.StringIO()
+    call_command("rundelay", sleep=0.05, stdout=io.StringIO(), stderr=complaints)
+    assert rests == [1, 0.05, 1, 0.05, 0.05]
+    first, second = complaints.getvalue().splitlines()
+    assert "no broker" in first
+    assert "no Redis" in second
