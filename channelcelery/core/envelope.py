@@ -29,6 +29,7 @@ __all__ = [
     "encode_batch",
     "encode_content",
     "encode_item",
+    "encode_own",
     "mark_copy",
     "replace_items",
     "unpack",
@@ -87,10 +88,24 @@ def encode_content(content: object, limit: int) -> bytes:
         InvalidContent: not a dict, or a key or value that cannot travel.
         MessageTooLarge: it is above the limit.
     """
-    limit = min(limit, MAX_BYTES // 2)
     if not isinstance(content, dict):
         raise InvalidContent(f"a message is a dict, not {type(content).__name__}: send {{'text': …}}")
-    _check_shape(content, limit)
+    _check_shape(content, min(limit, MAX_BYTES // 2))
+    return encode_own(content, limit)
+
+
+def encode_own(content: dict[str, Any], limit: int) -> bytes:
+    """Encode what this package made itself, whose shape is known to be right.
+
+    Args:
+        content: keys and values as for `encode_content`.
+        limit: bytes that the encoded content may take.
+
+    Raises:
+        InvalidContent: a value that cannot travel: a lone surrogate in a text.
+        MessageTooLarge: it is above the limit.
+    """
+    limit = min(limit, MAX_BYTES // 2)
     try:
         packed: bytes = msgpack.packb(content)
     except (TypeError, ValueError, OverflowError) as error:

@@ -7,6 +7,7 @@ algorithm: a token bucket without the filling), so that taking note of a message
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 
 __all__ = ["BURST", "Door", "Networks", "Pace", "Rate", "Refusal", "counted"]
@@ -85,6 +86,7 @@ class Pace:
         return behind if behind > 0 else 0.0
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def counted(address: str | None) -> str | None:
     """Return what stands for an address among those that are limited one by one, or None where it is not.
 

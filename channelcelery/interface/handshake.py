@@ -1,10 +1,11 @@
-"""A WebSocket's handshake as HTTP: `websockets` reads it, says what is wrong with it, and writes the answers."""
+"""A WebSocket's handshake as HTTP: `websockets` says what is wrong with it, and writes the answers."""
 
 import logging
 from typing import Any
 from urllib.parse import unquote
 
 import uvicorn
+from websockets import datastructures
 from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
 from websockets.http11 import Request, Response
 from websockets.protocol import Protocol, Side
@@ -15,65 +16,86 @@ from channelcelery.interface.frames import Frames
 
 __all__ = ["Handshake", "read_handshake"]
 
+Headers = list[tuple[bytes, bytes]]
+
 _logger = logging.getLogger("uvicorn.error")
+#: The headers that make a request a handshake; more than these `websockets` does not look at (RFC 6455, section 4.1).
+_OF_HANDSHAKES = frozenset(
+    {
+        b"connection",
+        b"upgrade",
+        b"sec-websocket-extensions",
+        b"sec-websocket-key",
+        b"sec-websocket-protocol",
+        b"sec-websocket-version",
+    }
+)
 #: As uvicorn's own protocols compress, where its settings say that they may.
 _DEFLATE = ServerPerMessageDeflateFactory(
     server_max_window_bits=12, client_max_window_bits=12, compress_settings={"memLevel": 5}
 )
 
 
-def read_handshake(head: bytes, config: uvicorn.Config) -> "Handshake | bytes | None":
-    """Return a right handshake, the answer to a wrong one, or None if it is no request that `websockets` can read.
+def read_handshake(method: str, target: bytes, headers: Headers, config: uvicorn.Config) -> "Handshake | bytes | None":
+    """Return a right handshake, the answer to a wrong one, or None if it is no request that may be one.
 
     Args:
-        head: the request's, as bytes.
+        method: the request's.
+        target: the path with its query, as it came.
+        headers: as in an ASGI scope, free of control characters.
         config: the server's settings.
     """
+    if method != "GET" or not target.isascii() or _has_body(headers):
+        return None
+    fields = datastructures.Headers()
+    for name, value in headers:
+        if name in _OF_HANDSHAKES:
+            fields[name.decode("latin-1")] = value.decode("latin-1")
     extensions = [_DEFLATE] if config.ws_per_message_deflate else []
     protocol = ServerProtocol(extensions=extensions, max_size=config.ws_max_size, logger=_logger)
-    protocol.receive_data(head)
-    for event in protocol.events_received():
-        if isinstance(event, Request):
-            response = protocol.accept(event)
-            right = response.status_code == 101
-            return Handshake(protocol, event, response, config.ws_max_size) if right else response.serialize()
-    return None
+    response = protocol.accept(Request(target.decode("ascii"), fields))
+    right = response.status_code == 101
+    return Handshake(protocol, target, response, config.ws_max_size) if right else response.serialize()
+
+
+def _has_body(headers: Headers) -> bool:
+    return any(name == b"transfer-encoding" or (name == b"content-length" and value != b"0") for name, value in headers)
 
 
 class Handshake:
     """One right request for a WebSocket, until it is answered.
 
     Args:
-        protocol: what read it.
-        request: what it read.
+        protocol: what found it right.
+        target: the path with its query, as it came.
         response: what accepts it.
         max_size: bytes of a message that the socket may take.
     """
 
-    __slots__ = ("_max_size", "_protocol", "_request", "_response")
+    __slots__ = ("_max_size", "_protocol", "_response", "_target")
 
-    def __init__(self, protocol: ServerProtocol, request: Request, response: Response, max_size: int) -> None:
+    def __init__(self, protocol: ServerProtocol, target: bytes, response: Response, max_size: int) -> None:
         self._protocol = protocol
-        self._request = request
+        self._target = target
         self._response = response
         self._max_size = max_size
 
-    def scope(self, headers: list[tuple[bytes, bytes]], **connection: Any) -> dict[str, Any]:
+    def scope(self, headers: Headers, **connection: Any) -> dict[str, Any]:
         """Return the ASGI scope, as uvicorn has it.
 
         Args:
             headers: of the request.
             connection: what is known of the connection.
         """
-        raw_path, _, query_string = self._request.path.partition("?")
+        raw_path, _, query_string = self._target.partition(b"?")
         names = b",".join(value for name, value in headers if name == b"sec-websocket-protocol").decode("latin-1")
         return {
             "type": "websocket",
             "asgi": {"version": "3.0", "spec_version": "2.4"},
             "http_version": "1.1",
-            "path": unquote(raw_path),
-            "raw_path": raw_path.encode("ascii"),
-            "query_string": query_string.encode("ascii"),
+            "path": unquote(raw_path.decode("ascii")),
+            "raw_path": raw_path,
+            "query_string": query_string,
             "headers": headers,
             "subprotocols": [name.strip() for name in names.split(",")] if names else [],
             "root_path": "",

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from channelcelery.conf import LayerConfig
-from channelcelery.core.envelope import encode_content, encode_item
+from channelcelery.core.envelope import encode_item, encode_own
 from channelcelery.exceptions import ChannelFull
 from channelcelery.interface.faults import Faults
 from channelcelery.tracing import sent
@@ -89,13 +89,13 @@ class Intake:
         self._retrying: asyncio.Task[None] | None = None
 
     def encode(self, content: dict[str, Any]) -> bytes:
-        """Return a message's content as it travels.
+        """Return a message's content as it travels; the interface made it, of what a client sent.
 
         Raises:
             InvalidContent: it cannot travel.
             MessageTooLarge: it is above the layer's limit.
         """
-        return encode_content(content, self._config.message_size)
+        return encode_own(content, self._config.message_size)
 
     def offer(self, channel: str, content: bytes) -> None:
         """Hand a message to the publisher; it has the layer's deadline from now on.

@@ -158,7 +158,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if self._over:
             return
         self._over = True
-        match read_handshake(self._head(), self.config):
+        match read_handshake(self.scope["method"], self.url, self.headers, self.config):
             case Handshake() as handshake:
                 self._hand_over(handshake)
             case bytes(answer):
@@ -166,13 +166,6 @@ class LimitedHttpProtocol(HttpToolsProtocol):
                 self.transport.close()
             case None:
                 self._refuse(400, "request_invalid", "a request got 400: %s", "it is no WebSocket handshake")
-
-    def _head(self) -> bytes:
-        lines = [self.scope["method"].encode(), b" ", self.url, b" HTTP/1.1\r\n"]
-        for name, value in self.headers:
-            lines += [name, b": ", value, b"\r\n"]
-        lines.append(b"\r\n")
-        return b"".join(lines)
 
     def _hand_over(self, handshake: Handshake) -> None:
         """Let the connection be a socket's, and hold nothing of it any longer."""

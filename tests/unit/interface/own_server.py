@@ -18,10 +18,13 @@ from channelcelery.interface.wheel import Wheel
 from channelcelery.interface.wire import own_wire
 from tests.unit.interface.fakes import World
 
-HEAD = (
-    b"GET / HTTP/1.1\r\nhost: example.org\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
-    b"sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n%b\r\n"
-)
+HEADERS = [
+    (b"host", b"example.org"),
+    (b"upgrade", b"websocket"),
+    (b"connection", b"upgrade"),
+    (b"sec-websocket-version", b"13"),
+    (b"sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ=="),
+]
 
 
 class OwnTransport:
@@ -112,11 +115,12 @@ class OwnServer:
         self._config.ws_per_message_deflate = config.get("ws_per_message_deflate", False)
 
     def connect(
-        self, world: World, scope: dict[str, Any], offers: bytes = b"", application: Any = None
+        self, world: World, scope: dict[str, Any], extensions: bytes = b"", application: Any = None
     ) -> asyncio.Task[None]:
         """Let a client connect; the task ends with its connection."""
         self._lost = asyncio.Event()
-        handshake = read_handshake(HEAD % offers, self._config)
+        offers = [(b"sec-websocket-extensions", extensions)] if extensions else []
+        handshake = read_handshake("GET", b"/", [*HEADERS, *offers], self._config)
         assert isinstance(handshake, Handshake)
         transport: Any = self.transport
         connection = Connection(transport, "", self._config, world.around.gate, self.connections, self.wheel)

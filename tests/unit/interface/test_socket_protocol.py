@@ -149,7 +149,7 @@ def test_a_group_message_is_one_object_for_all() -> None:
 def test_where_compression_was_agreed_on_it_goes_both_ways() -> None:
     async def main() -> None:
         world, server = World(), OwnServer(ws_per_message_deflate=True)
-        offer = b"sec-websocket-extensions: permessage-deflate; client_max_window_bits\r\n"
+        offer = b"permessage-deflate; client_max_window_bits"
         task = server.connect(world, world.scope(), offer)
         (token,) = world.hub.channels()
         world.reply(token, accept=True)
