@@ -15,7 +15,7 @@ from channelcelery.broker import connection
 from channelcelery.conf import LayerConfig
 from channelcelery.exceptions import BrokerUnavailable, LayerUnavailable
 from channelcelery.interface import server
-from channelcelery.management.commands import rundelay, runserver
+from channelcelery.management.commands import rundelay, runserver, runworker
 from channelcelery.worker.embedded import EmbeddedWorker
 
 
@@ -198,3 +198,44 @@ def test_given_servers_that_are_away_expect_rundelay_to_say_so_rest_and_go_on(
     first, second = complaints.getvalue().splitlines()
     assert "no broker" in first
     assert "no Redis" in second
+
+
+@pytest.mark.parametrize(
+    ("options", "argv"),
+    [
+        ([], ["--pool=prefork", "--loglevel=INFO"]),
+        (["--threads", "4", "-v", "2"], ["--pool=threads", "--loglevel=DEBUG", "--concurrency=4"]),
+        (["--concurrency", "3", "-v", "0"], ["--pool=prefork", "--loglevel=WARNING", "--concurrency=3"]),
+        (["--pool", "prefork", "--threads", "4"], ["--pool=prefork", "--loglevel=INFO"]),
+        (
+            [
+                "--only-channels",
+                "a.*",
+                "--only-channels",
+                "b",
+                "--exclude-channels",
+                "a.x",
+                "--exclude-channels",
+                "a.y",
+            ],
+            [
+                "--pool=prefork",
+                "--loglevel=INFO",
+                "--only-channels=a.*",
+                "--only-channels=b",
+                "--exclude-channels=a.x",
+                "--exclude-channels=a.y",
+            ],
+        ),
+        (["--metrics", "9464"], ["--pool=prefork", "--loglevel=INFO", "--metrics=9464"]),
+    ],
+)
+def test_given_options_of_runworker_expect_those_of_celery(
+    monkeypatch: pytest.MonkeyPatch, options: list[str], argv: list[str]
+) -> None:
+    """Item 222."""
+    given: list[list[str]] = []
+    monkeypatch.setattr(runworker, "shared_layer", lambda alias, command: None)
+    monkeypatch.setattr(runworker, "install", lambda app: SimpleNamespace(worker_main=given.append))
+    call_command("runworker", *options)
+    assert given == [["worker", *argv]]
