@@ -284,3 +284,15 @@ def test_given_a_pool_that_changes_expect_it_to_grow_and_consumers_where_tasks_a
     assert set(setup.counted("start").values()) == {1}
     ended = [line.split()[1] for line in setup.lines() if line.startswith("end ")]
     assert ended[0] != "0", "others did not wait for it"
+
+
+@pytest.mark.parametrize("broker_url", ["redis"], indirect=True)
+def test_given_processes_that_end_after_two_messages_each_expect_each_message_once(setup: ReliableSetup) -> None:
+    """Given what a worker took from Redis ahead of them / Expect it run by the next process, and settled."""
+    setup.send_reliably(*numbers(7))
+    with setup.worker("prefork", 1, ["--max-tasks-per-child", "2", *_UNLIMITED]) as worker:
+        setup.wait_for("end", 7)
+        worker.terminate()
+        assert worker.wait(30) == 0
+    assert set(setup.counted("start").values()) == {1}
+    assert len({line.split()[-1] for line in setup.lines() if line.startswith("start ")}) == 4

@@ -15,7 +15,7 @@ SOON = Reliable(max_attempts=3, backoff=0)
 @consumer("orders", reliable=SOON)
 def handle(message: Message) -> None:
     """Take some time between the two lines."""
-    write_down(f"start {message['number']} {message.attempt} {time.time()}")
+    write_down(f"start {message['number']} {message.attempt} {time.time()} {os.getpid()}")
     time.sleep(message.get("seconds", 0.02))
     write_down(f"end {message['number']} {message.attempt} {time.time()}")
 
