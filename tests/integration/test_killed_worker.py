@@ -49,7 +49,7 @@ def test_if_it_is_killed_before_it_hears_that_its_pool_began_then_no_message_run
     assert count + 1 - MAX_BATCH <= len(lines) < count + 1, "lost is at most the batch that had begun"
 
 
-#: Messages that a worker has taken from Redis and not begun, for each of its processes, at most: by how long each takes.
+#: Messages that a worker has taken from Redis and not begun, for each of its processes, at most: by the seconds of one.
 #: As documented; of the seven from 10 ms on, four are left at 20 ms.
 WAITING = {0.0: 256, 0.02: 4}
 
