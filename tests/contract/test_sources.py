@@ -16,8 +16,10 @@ from channelcelery.broker.safe_app import SafeConnection
 from channelcelery.broker.safe_channel import SafeChannel
 from channelcelery.core.backlog import Delivery, Key
 from channelcelery.core.envelope import decode_content, decode_item, encode_batch
-from channelcelery.worker import sources
-from channelcelery.worker.sources import AT_ONCE, BUDGET, make_source
+from channelcelery.worker import amqp_source
+from channelcelery.worker.amqp_source import BUDGET, MOST
+from channelcelery.worker.sources import make_source
+from channelcelery.worker.virtual_source import AT_ONCE
 from tests.contract.brokers import Broker, item, items
 from tests.processes import wait_until
 from tests.servers import RedisServer
@@ -265,21 +267,23 @@ class TestShare:
 
 @on_rabbitmq
 class TestAcknowledging:
-    def test_given_two_queues_expect_each_to_send_its_share_of_the_budget_until_some_are_acknowledged(
-        self, broker: Broker, reader: Callable[..., Reader]
+    @pytest.mark.parametrize(("channels", "share"), [("a", MOST), ("abcde", BUDGET // 5)])
+    def test_given_full_queues_expect_each_to_send_its_share_until_some_are_acknowledged(
+        self, broker: Broker, reader: Callable[..., Reader], channels: str, share: int
     ) -> None:
-        publisher, reading, share = broker.publisher(), reader(), BUDGET // 2
-        for channel in ("a", "b"):
-            for number in range(BUDGET):
+        publisher, reading, all_of_them = broker.publisher(), reader(), len(channels) * share
+        for channel in channels:
+            for number in range(MOST + 5):
                 publisher.publish(channel, [item(number)])
-        reading.consume("a", "b")
-        reading.read(lambda: len(reading.received) >= 2 * share)
+        reading.consume(*channels)
+        reading.read(lambda: len(reading.received) >= all_of_them)
         reading.drain()
-        assert reading.numbers("a") == reading.numbers("b") == list(range(share))
+        for channel in channels:
+            assert reading.numbers(channel) == list(range(share))
         reading.source.acknowledge(reading.deliveries()[:5])
-        reading.read(lambda: len(reading.received) >= 2 * share + 5)
+        reading.read(lambda: len(reading.received) >= all_of_them + 5)
         reading.drain()
-        assert len(reading.received) == 2 * share + 5
+        assert len(reading.received) == all_of_them + 5
 
     def test_if_it_ends_then_what_was_not_acknowledged_is_back_in_order(
         self, broker: Broker, reader: Callable[..., Reader]
@@ -327,7 +331,7 @@ class TestAcknowledging:
     def test_it_remembers_a_bounded_number_of_acknowledged_ones_the_latest(
         self, broker: Broker, reader: Callable[..., Reader], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(sources, "REMEMBERED", 3)
+        monkeypatch.setattr(amqp_source, "REMEMBERED", 3)
         publisher, reading = broker.publisher(), reader()
         for number in range(5):
             publisher.publish("a", [item(number)])
