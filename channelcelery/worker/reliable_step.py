@@ -22,6 +22,7 @@ from channelcelery.exceptions import BrokerUnavailable
 from channelcelery.layers import channel_layers
 from channelcelery.reliable.parcel import ALIAS, TASK
 from channelcelery.routing import get_router
+from channelcelery.worker.reliable_acks import LateAcks
 from channelcelery.worker.reliable_channels import label_of, prefetch_of, reliable_channels
 from channelcelery.worker.reliable_errands import Errands
 from channelcelery.worker.reliable_task import ReliableRequest
@@ -48,6 +49,7 @@ class ReliableStep(StartStopStep):
     ) -> None:
         self._channels = reliable_channels(only_channels, exclude_channels)
         self._consumers: list[Consumer] = []
+        self._acks: LateAcks | None = None
         self._errands: Errands | None = None
         super().__init__(consumer, **kwargs)
 
@@ -70,10 +72,16 @@ class ReliableStep(StartStopStep):
 
     def _read(self, consumer: Any) -> None:
         driver = consumer.connection.transport.driver_type
+        prefetch = prefetch_of(consumer.pool, self._channels)
+        # nothing may wait for an acknowledgement where no more is taken than can run
+        ahead = consumer.hub is not None and prefetch > consumer.pool.num_processes
+        late = ahead and driver == "amqp"
         with self._patience(consumer, "a channel"):
             amqp_channel = consumer.connection.channel()
-            amqp_channel.basic_qos(0, prefetch_of(consumer.pool, self._channels), False)
-        ReliableRequest.pool = consumer.pool
+            # what waits to be acknowledged fills it, too
+            amqp_channel.basic_qos(0, prefetch + 1 if late else prefetch, False)
+        self._acks = LateAcks(amqp_channel, consumer.hub) if late else None
+        ReliableRequest.pool, ReliableRequest.acks = consumer.pool, self._acks
         handle = consumer.create_task_handler()
         self._consumers = []
         for alias, channel in self._channels:
@@ -83,7 +91,7 @@ class ReliableStep(StartStopStep):
                 with self._patience(consumer, each.name):
                     declare(each, amqp_channel)
             # one for each queue, which tells the channel: a message that waited has another routing key on RabbitMQ
-            received = partial(_received, handle, _headers(alias, channel))
+            received = partial(_received, handle, _headers(alias, channel), self._acks)
             self._consumers.append(Consumer(amqp_channel, [queue], accept=["json"], on_message=received))
         for reader in self._consumers:
             with self._patience(consumer, "the messages of a reliable channel"):
@@ -104,6 +112,8 @@ class ReliableStep(StartStopStep):
             self._errands = None
         for reader in self._consumers:
             ignore_errors(consumer, reader.cancel)
+        if self._acks is not None:
+            self._acks.close()
 
     def shutdown(self, consumer: Any) -> None:
         """Take nothing more; the end of the worker's connection gives back what was not acknowledged."""
@@ -115,7 +125,7 @@ class ReliableStep(StartStopStep):
         return {"reliable_channels": sorted(channel for _, channel in self._channels)}
 
 
-def _received(handle: Callable[[Any], None], written: Mapping[str, Any], message: Any) -> None:
+def _received(handle: Callable[[Any], None], written: Mapping[str, Any], acks: LateAcks | None, message: Any) -> None:
     headers = message.headers
     if not isinstance(headers, Mapping) or headers.get("task") != TASK:
         logger.error("a message that is no task of a reliable channel is dropped: %.200r", message.delivery_info)
@@ -123,7 +133,13 @@ def _received(handle: Callable[[Any], None], written: Mapping[str, Any], message
         return
     # the sender need not know what runs it, nor for how long it may
     message.headers.update(written)
+    if acks is None:
+        handle(message)
+        return
+    acks.delivered(message.delivery_tag)
     handle(message)
+    if message.acknowledged:  # Celery could not make a request of it
+        acks.settled(message.delivery_tag)
 
 
 def _headers(alias: str, channel: str) -> dict[str, Any]:

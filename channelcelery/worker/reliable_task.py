@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from celery import shared_task
@@ -13,6 +14,7 @@ from django.db import close_old_connections
 from channelcelery.broker.ledger import DELIVERY_COUNT
 from channelcelery.exceptions import InvalidEnvelope
 from channelcelery.reliable.parcel import TASK, Parcel
+from channelcelery.worker.reliable_acks import LateAcks
 from channelcelery.worker.reliable_counts import reliable_counts
 from channelcelery.worker.reliable_ends import Buried, Finished, Postponed, Unsettled
 from channelcelery.worker.reliable_run import cut_off, run_parcel
@@ -27,8 +29,17 @@ class ReliableRequest(Request):  # type: ignore[misc,unused-ignore]
 
     #: the worker's pool, which settles messages whose process was ended
     pool: Any = None
+    #: what acknowledges the messages of the worker's present connection, if that is not done one by one
+    acks: LateAcks | None = None
     _counted = False
     _cut_off = _settling = False
+
+    def __init__(self, message: Any, **options: Any) -> None:
+        if self.acks is not None:
+            tag = message.delivery_tag
+            options["on_ack"] = partial(self.acks.acknowledge, tag)
+            options["on_reject"] = partial(self.acks.give_back, tag)
+        super().__init__(message, **options)
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
         """Take note of a run that its time limit ends, with its process."""
