@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 
 from channelcelery.channel import Channel, Group
-from channelcelery.exceptions import DenyConnection, WebsocketCloseException
+from channelcelery.exceptions import BrokerUnavailable, DenyConnection, WebsocketCloseException
 from channelcelery.message import Message
 from channelcelery.routing import route
 from tests.fakes import FakeLayer
 from tests.unit.worker.jobs import REPLY, counted, job
+from tests.unit.worker.test_forward import Recorder
 
 Consumer = Callable[..., Any]
 
@@ -66,6 +67,20 @@ class TestHandshake:
                 raise RuntimeError("on purpose")
 
         assert connect(consumer) == [answer]
+
+    def test_given_an_accept_beside_a_reliable_message_that_is_not_kept_expect_the_socket_refused(
+        self, connect: Any, layer: FakeLayer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Item 1: the consumer failed, nothing of it left, and its client is not to wait for nothing."""
+        monkeypatch.setattr(layer, "config", FakeLayer(reliable_channels=["orders"]).config)
+        layer.make_reliable = lambda config: Recorder(BrokerUnavailable("on purpose"))
+
+        def consumer(message: Message) -> None:
+            assert message.reply_channel is not None
+            message.reply_channel.send({"accept": True})
+            Channel("orders", channel_layer=layer).send({"n": 1})
+
+        assert connect(consumer) == [{"close": True}]
 
     def test_given_an_answer_through_a_channel_of_the_same_name_expect_no_other(self, connect: Any) -> None:
         assert connect(lambda message: Channel(message["reply_channel"]).send({"close": True})) == [{"close": True}]
