@@ -173,7 +173,8 @@ class Hub:
             self._changed()
             socket.close(_AGAINST_POLICY)
         else:
-            self._memberships.join(group, token, time.monotonic())
+            # the socket's own token, not another text of the same letters: found faster, and not held twice
+            self._memberships.join(group, socket.token, time.monotonic())
 
     def _fan_out(self, group: str, content: Mapping[str, Any]) -> Iterator[None]:
         members = tuple(self._memberships.members(group))
@@ -186,11 +187,11 @@ class Hub:
             if len(requests) < len(members):
                 self._faults.note("bad_reply", "a send to the group %.100a was dropped: %s", group, decided)
             members, decided = requests, ()
-        plan = Plan(decided)
+        plan, opened = Plan(decided), State.OPEN
         for number, token in enumerate(members, 1):
             if (socket := self._sockets.get(token)) is not None:
                 try:
-                    if socket.state is State.OPEN:
+                    if socket.state is opened:
                         socket.execute(plan)
                     else:
                         socket.deliver(content)

@@ -149,7 +149,12 @@ class Session:
     def execute(self, plan: Plan) -> None:
         """Do what was planned for a socket in this state."""
         self._used = True
-        # the state first: a send may find out that the client is gone, and that must stay
+        if not plan.is_data:
+            # the state first: a send may find out that the client is gone, and that must stay
+            self._follow(plan)
+        self._wire.put(plan)
+
+    def _follow(self, plan: Plan) -> None:
         if plan.state is State.OPEN:
             logger.debug("WebSocket %.200a was accepted", self.path)
             self._accepted = True
@@ -158,7 +163,6 @@ class Session:
             # a refusal has no code; what is sent with a close accepts first
             self._accepted = self._accepted or plan.code is not None
             self._enter(State.CLOSED, plan.code or 1006)
-        self._wire.put(plan)
 
     def close(self, code: int, *, quietly: bool = False) -> None:
         """Close it, or refuse it if nothing accepted it yet.

@@ -35,12 +35,13 @@ class SocketProtocol(ConnectionProtocol):
         early: what the client sent before it was answered; it is not read until that was taken.
     """
 
-    __slots__ = ("_backlog", "_frames", "_inbound", "_is_closing", "_is_gone", "_pings", "_slot")
+    __slots__ = ("_backlog", "_frames", "_inbound", "_is_closing", "_is_compressed", "_is_gone", "_pings", "_slot")
 
     def __init__(self, connection: Connection, frames: Frames, early: bytes | None) -> None:
         loop, config = asyncio.get_running_loop(), connection.config
         super().__init__(connection)
         self._frames = frames
+        self._is_compressed = frames.is_compressed  # looked at for each message, unlike all else of the frames
         self._inbound = Inbound(connection.transport, connection.gate.faults, is_paused=early is not None)
         self._backlog: Backlog | None = None
         self._is_closing = False  # we sent a closing frame
@@ -128,7 +129,7 @@ class SocketProtocol(ConnectionProtocol):
     def put(self, plan: Plan) -> None:
         """Write what was planned, or have it wait while the client does not read."""
         if self._backlog is not None:
-            own = self._frames.is_compressed or not plan.is_data
+            own = self._is_compressed or not plan.is_data
             self._backlog.put(plan if own else plan.packed)
         elif self._is_gone:
             self._failed("send_failed")
@@ -137,18 +138,17 @@ class SocketProtocol(ConnectionProtocol):
 
     def _try(self, plan: Plan) -> None:
         try:
-            self._do(plan)
+            if plan.is_data and not self._is_compressed:
+                self.transport.write(plan.frame)
+            else:
+                self._do(plan)
         except Exception:  # the transport may have ended already, and say so in a moment
             self._failed("send_failed")
 
     def _do(self, plan: Plan) -> None:
-        own = self._frames.is_compressed
-        if plan.is_data and not own:
-            self.transport.write(plan.frame)
-            return
         for action in plan.actions:  # an acceptance among them has been done
             if isinstance(action, SendText | SendBytes):
-                self.transport.write(self._frames.send(action) if own else plan.frame)
+                self.transport.write(self._frames.send(action) if self._is_compressed else plan.frame)
             elif isinstance(action, Close):
                 self._close(action.code)
 

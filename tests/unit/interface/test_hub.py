@@ -238,3 +238,12 @@ def test_close_sweep_and_end_reach_every_socket_whichever_raises() -> None:
     it.hub.abandon(1012)
     assert len(it.hub) == 0
     assert it.faults.dropped == {"socket_error": 4}
+
+
+def test_given_a_join_expect_the_socket_s_own_token_held() -> None:
+    """Another text of the same letters would take memory for each membership, and be compared at each delivery."""
+    it = Harness("token")
+    for _ in it.hub.apply(JoinEntry("g", "".join(["tok", "en"]))):
+        pass
+    [member] = it.hub.groups()["g"]
+    assert member is it.sockets[0].token
