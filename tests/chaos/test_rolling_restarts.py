@@ -67,4 +67,4 @@ def test_if_workers_are_restarted_expect_each_message_once(
     assert toll.extra == 0, toll
     assert toll.twice == 0, toll
     assert toll.dead == 0, toll
-    assert not FULL or rate > 0.95 * PER_SECOND, "the machine is too busy, or too small"
+    assert not FULL or rate > 0.9 * PER_SECOND, "the machine is too busy, or too small"
