@@ -217,8 +217,8 @@ class SafeChannel(PuttingChannel):
                 self._plain.rpush(self._list(queue, priority), dumps(message))
 
     def end_turn(self) -> None:
-        """Tell Redis what was acknowledged, unless a pop has just done so or will."""
-        if self._qos is not None and self._qos.pending and not self.popping:
+        """Tell Redis what was acknowledged, unless a pop has just done so or will soon."""
+        if self._qos is not None and self._qos.pending and not (self.popping or self._qos.waits_for_room):
             self._qos.flush()
 
     # ending

@@ -40,6 +40,8 @@ class SafeQoS(stock.QoS):  # type: ignore[misc]
         self.pending: deque[str] = deque()
         #: what the tags of the present pop begin with, and how many messages it may bring; "" and 0 when all are here
         self.coming = ("", 0)
+        #: how much room there has to be before more is taken, where the rest is enough meanwhile
+        self.least = 1
         self.interval: float = min(amqp_channel.sweep_interval, _LOOK_EVERY)
         self._sweep_every: float = amqp_channel.sweep_interval
         self._visibility_timeout = float(amqp_channel.visibility_timeout)
@@ -51,7 +53,13 @@ class SafeQoS(stock.QoS):  # type: ignore[misc]
 
     def can_consume(self) -> bool:
         """Tell whether there is room; always while messages are on their way, since they are this process's already."""
-        return bool(self.channel.popping) or bool(super().can_consume())
+        return bool(self.channel.popping) or (not self.waits_for_room and bool(super().can_consume()))
+
+    @property
+    def waits_for_room(self) -> bool:
+        """Whether acknowledgements and the next pop wait for each other, so that both are for several messages."""
+        room = self.can_consume_max_estimate()
+        return self.least > 1 and room is not None and room < self.least
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """Take note of a message; one that our script took is registered in Redis already."""
@@ -130,6 +138,8 @@ class SafeQoS(stock.QoS):  # type: ignore[misc]
         if now - self._renewed >= self.ledger.lease / 3:
             self.ledger.renew(self._under_way())
             self._renewed = now
+        if self.waits_for_room:  # for longer than messages that take no time
+            self.flush()
         self.ledger.release_due()
         if now - self._swept >= self._sweep_every:
             self.ledger.sweep(self._sweep_every, self._visibility_timeout)

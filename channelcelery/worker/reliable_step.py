@@ -33,6 +33,8 @@ logger = logging.getLogger("django.channels.worker")
 
 #: Seconds between a run's time limit, which it may handle, and the end of its process.
 GRACE = 5.0
+#: Messages of Redis that are acknowledged and taken together: fewer than a worker takes ahead.
+TOGETHER = 2
 
 
 class ReliableStep(StartStopStep):
@@ -80,6 +82,8 @@ class ReliableStep(StartStopStep):
             amqp_channel = consumer.connection.channel()
             # what waits to be acknowledged fills it, too
             amqp_channel.basic_qos(0, prefetch + 1 if late else prefetch, False)
+        if ahead and driver == "redis":
+            amqp_channel.qos.least = TOGETHER
         self._acks = LateAcks(amqp_channel, consumer.hub) if late else None
         ReliableRequest.pool, ReliableRequest.acks = consumer.pool, self._acks
         handle = consumer.create_task_handler()
