@@ -50,6 +50,7 @@ def test_if_consumers_fail_expect_as_many_runs_as_allowed_and_then_dead_letters(
     with setup.worker(pool, arguments=POOLS[pool]):
         setup.wait_for_letters(4)
         wait_until(lambda: setup.counted("once").total() == 2, what="the second run of what fails once")
+        wait_until(lambda: setup.counted("plain").total() >= 1, what="what that run sent")
     expected = [("raised", 3), ("raised", 3), ("rejected", 1), ("retried", 3)]
     assert sorted(setup.letters("reason", "attempts")) == expected
     runs = {how: [line.split()[1:3] for line in setup.lines() if line.startswith(f"{how} ")] for how in hows}
