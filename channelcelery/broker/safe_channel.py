@@ -72,7 +72,7 @@ class SafeChannel(PuttingChannel):
         return delivery_tag.startswith(self._tag_prefix)
 
     def settles_soon(self) -> bool:
-        """Tell whether what is acknowledged now goes to Redis with the next pop, or at the end of the loop's turn."""
+        """Tell whether what is acknowledged now goes to Redis with the next pop, or at the end of a turn."""
         return bool(
             not self.closed
             and self.connection.in_loop

@@ -40,7 +40,7 @@ class SafeQoS(stock.QoS):  # type: ignore[misc]
         self.pending: deque[str] = deque()
         #: what the tags of the present pop begin with, and how many messages it may bring; "" and 0 when all are here
         self.coming = ("", 0)
-        #: how much room there has to be before more is taken, where the rest is enough meanwhile
+        #: free places below which nothing is taken or settled for a while; with 1 nothing ever waits
         self.least = 1
         self.interval: float = min(amqp_channel.sweep_interval, _LOOK_EVERY)
         self._sweep_every: float = amqp_channel.sweep_interval
@@ -70,7 +70,7 @@ class SafeQoS(stock.QoS):  # type: ignore[misc]
         keep(self)
 
     def ack(self, delivery_tag: str) -> None:
-        """Acknowledge, at the next pop where one is about to be sent, else at once."""
+        """Acknowledge: with the next pop or at the end of a turn (the loop's, the leases' thread's); else at once."""
         self.pending.append(delivery_tag)
         VirtualQoS.ack(self, delivery_tag)
         if not self.channel.settles_soon():

@@ -43,7 +43,7 @@ class PublisherThread:
         self._full: set[str] = set()
         self._offers = 0
         self._ended = 0
-        self._left, self._left_at = 1, 0.0  # how many were published together last, and when that began
+        self._left, self._left_at = 1, 0.0  # how many were there to be published last, and when that began
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="channelcelery-publisher", daemon=True)
         self._bursts = Bursts()

@@ -6,10 +6,14 @@ __all__ = ["MAX_BATCH", "MAX_BATCH_BYTES", "cut", "gathering"]
 
 MAX_BATCH = 64
 MAX_BATCH_BYTES = 256 * 1024
-#: Channels on which a client waits for a handshake, or nobody waits, and the seconds that their messages may gather.
-_PATIENT, _PATIENCE = frozenset({"websocket.connect", "websocket.disconnect"}), 0.005
-#: Seconds that others gather for each message beside the first that left a moment ago, and at most.
-_EACH, _MOST = 0.001, 0.002
+#: Channels on which a client waits for a handshake, or nobody waits.
+_PATIENT = frozenset({"websocket.connect", "websocket.disconnect"})
+#: Seconds that their messages may gather.
+_PATIENCE = 0.005
+#: Seconds that others gather for each message beside the first that left a moment ago.
+_EACH = 0.001
+#: Seconds that they gather at most.
+_MOST = 0.002
 
 
 def cut(items: Sequence[bytes], count: int = MAX_BATCH, size: int = MAX_BATCH_BYTES) -> Iterator[list[bytes]]:

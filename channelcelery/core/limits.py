@@ -16,6 +16,8 @@ __all__ = ["BURST", "Door", "Networks", "Pace", "Rate", "Refusal", "counted"]
 BURST = 2.0
 #: Addresses that a door remembers although nothing of them is open, before it forgets those that are quiet.
 _REMEMBERED = 10_000
+#: Characters of an address at most, with an IPv6 zone.
+_LONGEST = 64
 
 
 class Refusal(StrEnum):
@@ -86,7 +88,6 @@ class Pace:
         return behind if behind > 0 else 0.0
 
 
-@lru_cache(maxsize=_REMEMBERED)
 def counted(address: str | None) -> str | None:
     """Return what stands for an address among those that are limited one by one, or None where it is not.
 
@@ -96,8 +97,14 @@ def counted(address: str | None) -> str | None:
     Args:
         address: a client's, or None if it has none.
     """
+    # from a proxy that is believed whatever it says, it may be any text of the client's
+    return _counted(address) if address is not None and len(address) <= _LONGEST else None
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _counted(address: str) -> str | None:
     try:
-        parsed = ip_address((address or "").partition("%")[0])
+        parsed = ip_address(address.partition("%")[0])
     except ValueError:
         return None
     parsed = getattr(parsed, "ipv4_mapped", None) or parsed

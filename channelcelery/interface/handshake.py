@@ -19,7 +19,9 @@ __all__ = ["Handshake", "read_handshake"]
 Headers = list[tuple[bytes, bytes]]
 
 _logger = logging.getLogger("uvicorn.error")
-#: The headers that make a request a handshake; more than these `websockets` does not look at (RFC 6455, section 4.1).
+#: Bytes of a path with its query, which is in every message of the socket.
+_PATH = 8_192
+#: The headers that make a request a handshake (RFC 6455, section 4.1); the Origin is looked at by `Origins`.
 _OF_HANDSHAKES = frozenset(
     {
         b"connection",
@@ -45,7 +47,7 @@ def read_handshake(method: str, target: bytes, headers: Headers, config: uvicorn
         headers: as in an ASGI scope, free of control characters.
         config: the server's settings.
     """
-    if method != "GET" or not target.isascii() or _has_body(headers):
+    if method != "GET" or len(target) > _PATH or not target.isascii() or _has_body(headers):
         return None
     fields = datastructures.Headers()
     for name, value in headers:

@@ -94,10 +94,9 @@ class Inbound:
         if self._held is None:
             self._held = deque()
         self._held.append(message)
-        self.pause()
+        self._pause()
 
-    def pause(self) -> None:
-        """Read nothing."""
+    def _pause(self) -> None:
         if not self.is_paused and not self._transport.is_closing():
             self.is_paused = True
             self._transport.pause_reading()

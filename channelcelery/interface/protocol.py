@@ -68,15 +68,14 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting, and tell the request that is served: uvicorn tells the one that came last."""
         self._stop_timer()
-        self.leave()
+        self._leave()
         served = self._served
         if served is not None and served is not self.cycle and not served.response_complete:
             served.disconnected = True
             served.message_event.set()
         super().connection_lost(exc)
 
-    def leave(self) -> None:
-        """Make room for another connection; whoever holds this one last calls it."""
+    def _leave(self) -> None:
         if self._let_in:
             self._let_in = False
             self.gate.leave(self._address())
@@ -88,6 +87,15 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         """Begin to wait for the rest of a head."""
         self._await_head()
         super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        """Take a piece of the request line, which counts as a header does."""
+        if self._over:
+            return
+        super().on_url(url)
+        self._head_size += len(url)
+        if self._head_size > self.gate.config.header_size:
+            self._refuse_large_head()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header of the head; to uvicorn a trailer is one, too (RFC 9110, section 6.5.1)."""
@@ -156,6 +164,13 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def handle_websocket_upgrade(self) -> None:
         """Make it a socket of ours, or end the connection if it is no right handshake."""
         if self._over:
+            return
+        served = self._served
+        if self.flow.write_paused or not (served is None or served.response_complete):
+            # what is left of the answer would go between the frames, and the socket not know that nothing is read
+            self._refuse(400, "request_invalid", "a request got 400: %s", "a handshake came before an answer went")
+            if self.flow.write_paused:
+                self.transport.abort()
             return
         self._over = True
         match read_handshake(self.scope["method"], self.url, self.headers, self.config):

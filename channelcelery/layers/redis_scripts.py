@@ -33,8 +33,8 @@ class Scripts:
         self._forget()
 
     def _forget(self) -> None:
-        self._pid = os.getpid()
         self._kept: deque[Any] = deque()
+        self._pid = os.getpid()  # last: other threads look at it meanwhile
 
     def run(self, name: str, *arguments: Any) -> Any:
         """Run a script and return its answer, undecoded.
@@ -50,7 +50,11 @@ class Scripts:
             connection = self._connection()
             try:
                 answer = _run(connection, name, arguments)
-            except BaseException:
+            except redis.ResponseError:  # an answer as good as others
+                self._pool.release(connection)
+                raise
+            except BaseException:  # such as a time limit: an answer that still comes would pass for the next script's
+                connection.disconnect()
                 self._pool.release(connection)
                 raise
             self._keep(connection)

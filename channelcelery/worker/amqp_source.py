@@ -20,9 +20,10 @@ __all__ = ["BUDGET", "MOST", "AmqpSource"]
 
 logger = logging.getLogger("django.channels.worker")
 
-#: Unacknowledged broker messages of all queues together, each of which may carry a batch, and of one queue: with few of
-#: them a job is small, and its cost is that of many messages; many may wait here while another worker is idle.
+#: Unacknowledged broker messages of all queues together, each of which may carry a batch: with few of them a job is
+#: small, and its cost is that of many messages; many may wait here while another worker is idle.
 BUDGET = 256
+#: Those of one queue at most.
 MOST = 64
 #: Ids of messages that were acknowledged lately, to recognise one whose acknowledgement was lost with the connection.
 REMEMBERED = 4_096

@@ -37,6 +37,10 @@ class LateAcks:
         self._waiting: list[int] = []
         self._timer: Any = None
 
+    def carries(self, amqp_channel: object) -> bool:
+        """Tell whether deliveries of a channel pass here: Celery reads its own queues over another."""
+        return amqp_channel is self._amqp_channel
+
     def delivered(self, tag: int) -> None:
         """Take note of a delivery, which no acknowledgement of others may settle."""
         self._window.delivered(tag)

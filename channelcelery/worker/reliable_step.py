@@ -82,7 +82,9 @@ class ReliableStep(StartStopStep):
             amqp_channel = consumer.connection.channel()
             # what waits to be acknowledged fills it, too
             amqp_channel.basic_qos(0, prefetch + 1 if late else prefetch, False)
-        if ahead and driver == "redis":
+        # a pool that grows has room for the next message at once
+        grows = getattr(consumer.controller, "autoscaler", None) is not None
+        if ahead and driver == "redis" and not grows:
             amqp_channel.qos.least = TOGETHER
         self._acks = LateAcks(amqp_channel, consumer.hub) if late else None
         ReliableRequest.pool, ReliableRequest.acks = consumer.pool, self._acks
@@ -114,10 +116,10 @@ class ReliableStep(StartStopStep):
         if self._errands is not None:
             self._errands.stop()
             self._errands = None
-        for reader in self._consumers:
-            ignore_errors(consumer, reader.cancel)
         if self._acks is not None:
             self._acks.close()
+        for reader in self._consumers:
+            ignore_errors(consumer, reader.cancel)
 
     def shutdown(self, consumer: Any) -> None:
         """Take nothing more; the end of the worker's connection gives back what was not acknowledged."""

@@ -35,7 +35,7 @@ class ReliableRequest(Request):  # type: ignore[misc,unused-ignore]
     _cut_off = _settling = False
 
     def __init__(self, message: Any, **options: Any) -> None:
-        if self.acks is not None:
+        if self.acks is not None and self.acks.carries(message.channel):
             tag = message.delivery_tag
             options["on_ack"] = partial(self.acks.acknowledge, tag)
             options["on_reject"] = partial(self.acks.give_back, tag)

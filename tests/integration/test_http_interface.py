@@ -23,6 +23,7 @@ from tests.integration.wire import Wire
 from tests.servers import wait_until
 
 KIB, MIB = 1024, 1024 * 1024
+KEY = "dGhlIHNhbXBsZSBub25jZQ=="  # of a handshake (RFC 6455, section 1.3)
 Start = Callable[..., Interface]
 
 
@@ -284,10 +285,23 @@ def test_a_handshake_that_cannot_be_understood_does_not_keep_its_connection(
     with Wire(it.port) as client:
         first, *others = lines
         upgrade = ("Host: 127.0.0.1", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13")
-        key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
-        client.send("\r\n".join([first, *upgrade, key, *others, "", "a"]).encode())
+        client.send("\r\n".join([first, *upgrade, "Sec-WebSocket-Key: " + KEY, *others, "", "a"]).encode())
         assert client.response()[0] == status
         assert client.is_closed()
+    wait_until(lambda: it.sockets == 0, what="the connection to end")
+
+
+def test_given_a_handshake_behind_an_unanswered_request_expect_it_refused(start: Start) -> None:
+    """Expect no answer of a request among the frames of a socket, and the request told that nobody waits."""
+    it = start()
+    with Wire(it.port) as client:
+        client.request()
+        message = next_request(it)
+        upgrade = ("Host: 127.0.0.1", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13")
+        client.send("\r\n".join(["GET / HTTP/1.1", *upgrade, "Sec-WebSocket-Key: " + KEY, "", ""]).encode())
+        assert client.response()[0] == 400
+        assert client.is_closed()
+        assert it.worker.next("http.disconnect")["reply_channel"] == message["reply_channel"]
     wait_until(lambda: it.sockets == 0, what="the connection to end")
 
 

@@ -17,6 +17,10 @@ from tests.servers import wait_until
 
 Start = Callable[..., Interface]
 HEAD = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+UPGRADE = (
+    b"Upgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)
 TEXT, CONTINUATION, PING = 1, 0, 9
 
 
@@ -203,6 +207,26 @@ def test_given_headers_that_are_too_many_or_too_large_expect_431(
         with contextlib.suppress(OSError):
             connection.sendall(HEAD + upgrade + b"\r\n".join(lines))
         assert status(read_all(connection)) == 431
+    assert it.dropped[reason] == 1
+
+
+@pytest.mark.parametrize(
+    ("length", "upgrade", "answer", "reason"),
+    [
+        (70_000, b"", 431, "header_size"),
+        (70_000, UPGRADE, 431, "header_size"),
+        (8_193, UPGRADE, 400, "request_invalid"),
+    ],
+    ids=["request", "handshake", "longer than every message of a socket may have"],
+)
+def test_given_a_path_that_is_too_long_expect_it_refused(
+    start: Start, length: int, upgrade: bytes, answer: int, reason: str
+) -> None:
+    it = start()
+    with bystander(it), raw(it) as connection:
+        with contextlib.suppress(OSError):
+            connection.sendall(b"GET /" + b"y" * (length - 1) + HEAD[5:] + upgrade + b"\r\n")
+        assert status(read_all(connection)) == answer
     assert it.dropped[reason] == 1
 
 

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from channelcelery.core import limits
 from channelcelery.core.limits import BURST, Door, Networks, Pace, Rate, Refusal, counted
 
 
@@ -95,6 +96,13 @@ def test_given_messages_below_the_rate_expect_no_wait() -> None:
 )
 def test_what_stands_for_an_address(address: str | None, stands: str | None) -> None:
     assert counted(address) == stands
+
+
+def test_given_a_text_of_a_client_for_an_address_expect_it_not_kept() -> None:
+    """A proxy that is believed whatever it says hands on what a client wrote."""
+    kept = limits._counted.cache_info().currsize
+    assert counted("x" * 60_000) is None
+    assert limits._counted.cache_info().currsize == kept
 
 
 def test_listed_proxies() -> None:

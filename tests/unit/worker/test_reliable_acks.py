@@ -128,8 +128,9 @@ def test_given_a_request_expect_its_message_settled_that_way(
     calls: list[str] = []
     celery = {"on_ack": lambda *_: calls.append("ack"), "on_reject": lambda *_: calls.append("reject")}
 
-    def request(tag: int) -> Any:
+    def request(tag: int, amqp_channel: object = broker) -> Any:
         message = SimpleNamespace(
+            channel=amqp_channel,
             delivery_tag=tag,
             headers={"id": "1", "task": "any"},
             body="",
@@ -145,7 +146,10 @@ def test_given_a_request_expect_its_message_settled_that_way(
         request(tag).acknowledge()
     request(4).reject()
     assert broker.told == [("ack", 3, True), ("reject", 4, True)]
+    # Celery's own channel, to whose deliveries a project may have sent it, has the same tags
+    request(5, FakeBroker()).acknowledge()
+    assert (calls, broker.told[2:]) == (["ack"], [])
     monkeypatch.setattr(ReliableRequest, "acks", None)
     request(5).acknowledge()
     request(6).reject()
-    assert calls == ["ack", "reject"]
+    assert calls == ["ack", "ack", "reject"]

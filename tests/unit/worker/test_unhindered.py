@@ -15,7 +15,7 @@ told = pytest.mark.skipif(not Path(module._FILE).exists(), reason="the system do
 
 
 def test_given_a_wait_for_something_else_expect_it_to_count() -> None:
-    before, begun = unhindered(), time.monotonic()
+    begun, before = time.monotonic(), unhindered()
     time.sleep(0.05)
     assert unhindered() - before <= time.monotonic() - begun
     assert unhindered() - before > 0.04
