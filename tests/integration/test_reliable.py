@@ -288,6 +288,15 @@ def test_given_a_pool_that_changes_expect_it_to_grow_and_consumers_where_tasks_a
 
 
 @pytest.mark.parametrize("broker_url", ["redis"], indirect=True)
+def test_given_a_pool_that_grows_expect_a_message_taken_for_each_of_its_processes(setup: ReliableSetup) -> None:
+    """Though two are taken together on Redis, where a pool stays as it is."""
+    with setup.worker("prefork", 1, ["--autoscale", "4,1", *_UNLIMITED]):
+        setup.send_reliably(*(("orders", {"number": number, "seconds": 8}) for number in range(4)))
+        setup.wait_for("start", 4)
+        assert setup.counted("end").total() == 0
+
+
+@pytest.mark.parametrize("broker_url", ["redis"], indirect=True)
 def test_given_processes_that_end_after_two_messages_each_expect_each_message_once(setup: ReliableSetup) -> None:
     """Given what a worker took from Redis ahead of them / Expect it run by the next process, and settled."""
     setup.send_reliably(*numbers(7))
