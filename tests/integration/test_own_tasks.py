@@ -124,7 +124,7 @@ def test_given_waiting_tasks_expect_as_many_prefetched(pair: Pair) -> None:
     for installed in (False, True):
         for what in ("reserved", "active"):
             counts = [count for whose, count, which in seen if (whose, which) == (installed, what)]
-            assert len(counts) > 5, "it answered often enough to tell"
+            assert len(counts) > 1, "it answered often enough to tell"
             assert max(counts) == 2, (installed, what, counts)
     for setup, _ in pair:
         assert [queue["name"] for queue in setup.asked("active_queues")] == ["celery"]
