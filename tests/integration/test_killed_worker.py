@@ -4,6 +4,7 @@ import os
 import signal
 
 import pytest
+from celery import Celery
 
 from channelcelery.core.backlog import MAX_JOB
 from channelcelery.core.batches import MAX_BATCH
@@ -34,6 +35,9 @@ def test_if_it_is_killed_before_it_hears_that_its_pool_began_then_no_message_run
         publisher = setup.publisher()
         publisher.publish("work", [encode_item(each, NEVER) for each in content])
         Asked(killed, metrics_port(killed)).wait_for(worker_jobs=PROCESSES)
+        with Celery("asking", broker=setup.broker, set_as_current=False) as asking:
+            for _ in range(2):  # the loop that answers has written the jobs to the pipe before
+                assert asking.control.ping(timeout=20, limit=1)
         os.kill(killed.pid, signal.SIGSTOP)
         for pid in children:
             os.kill(pid, signal.SIGCONT)
