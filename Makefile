@@ -17,6 +17,8 @@ VENV ?= .venv
 PORT ?= 8000
 # Processes that run tests beside each other: most of these wait for servers.
 TEST_PROCESSES ?= 4
+# By files, as servers are shared within one; in their order, which has the long ones first.
+in_processes = --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 # More arguments for pytest: make test PYTEST_ARGS="tests/unit -k names"
 PYTEST_ARGS ?=
 # Arguments for tox: make test-all TOX_ARGS="-e py313-django6"
@@ -63,13 +65,13 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-for-development
 	@sh scripts/test-needs
-	@$(bin)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
+	@$(bin)/python -m pytest $(in_processes) $(PYTEST_ARGS)
 
 # The Pythons of pyenv are found too: its commands on the PATH run only those that a setting names.
 pyenv_pythons = $(wildcard $(addsuffix /versions/3.1[1-9].*/bin/python,$(shell pyenv root 2>/dev/null)))
 test-all: $(VENV)/.installed-for-development
 	@sh scripts/test-needs
-	@$(bin)/tox run $(if $(pyenv_pythons),--discover $(pyenv_pythons)) $(TOX_ARGS) -- --numprocesses $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
+	@$(bin)/tox run $(if $(pyenv_pythons),--discover $(pyenv_pythons)) $(TOX_ARGS) -- $(in_processes) $(PYTEST_ARGS)
 
 chaos soak: $(VENV)/.installed-for-development
 	@sh scripts/test-needs

@@ -474,6 +474,8 @@ def test_a_redis_without_memory_can_be_emptied(new_redis: Callable[..., RedisSer
     safe.close()
 
 
+# the collection finds connections with their sockets, and whichever of both first
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 def test_acknowledgements_outlive_their_connection(
     new_redis: Callable[..., RedisServer], caplog: pytest.LogCaptureFixture
 ) -> None:
