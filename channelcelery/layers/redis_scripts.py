@@ -9,8 +9,7 @@ from typing import Any
 import redis
 from redis.exceptions import NoScriptError
 
-from channelcelery.exceptions import LayerUnavailable
-from channelcelery.layers.redis_clients import script
+from channelcelery.layers.redis_clients import reaching_redis, script
 
 __all__ = ["Scripts"]
 
@@ -46,7 +45,7 @@ class Scripts:
         Raises:
             LayerUnavailable: Redis did not answer. The script may have run, so it is not sent again.
         """
-        try:
+        with reaching_redis():
             connection = self._connection()
             try:
                 answer = _run(connection, name, arguments)
@@ -59,8 +58,6 @@ class Scripts:
                 raise
             self._keep(connection)
             return answer
-        except (redis.RedisError, OSError) as error:
-            raise LayerUnavailable(error) from error
 
     def _connection(self) -> Any:
         if self._pid != os.getpid():  # the parent's connections

@@ -117,14 +117,14 @@ def test_given_tasks_with_a_time_expect_them_then(pair: Pair) -> None:
 
 
 def test_given_waiting_tasks_expect_as_many_prefetched(pair: Pair) -> None:
-    """Given 20 tasks / If each of two processes may prefetch one / Expect 2 to wait in the worker while 2 run."""
+    """Given 50 tasks / If each of two processes may prefetch one / Expect 2 to wait in the worker while 2 run."""
     for setup, _ in pair:
-        setup.send_tasks("for number in range(20): nap.delay(f'nap {number}', 0.3)")
+        setup.send_tasks("for number in range(50): nap.delay(f'nap {number}', 0.3)")
     seen = [(setup.installed, len(setup.asked(what)), what) for setup, what in until_all_begun(pair)]
     for installed in (False, True):
         for what in ("reserved", "active"):
             counts = [count for whose, count, which in seen if (whose, which) == (installed, what)]
-            assert len(counts) > 1, "it answered often enough to tell"
+            assert len(counts) > 5, "it answered often enough to tell"
             assert max(counts) == 2, (installed, what, counts)
     for setup, _ in pair:
         assert [queue["name"] for queue in setup.asked("active_queues")] == ["celery"]
@@ -133,7 +133,7 @@ def test_given_waiting_tasks_expect_as_many_prefetched(pair: Pair) -> None:
 
 def until_all_begun(pair: Pair) -> Iterator[tuple[OwnSetup, str]]:
     """Yield what to ask whom, until all naps have begun."""
-    while left := [setup for setup, _ in pair if not setup.noted("nap", count=20)]:
+    while left := [setup for setup, _ in pair if not setup.noted("nap", count=50)]:
         yield from itertools.product(left, ("reserved", "active"))
 
 
