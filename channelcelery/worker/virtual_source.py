@@ -11,7 +11,7 @@ from typing import Any
 
 from kombu import Connection, Consumer, Message
 from kombu.transport.virtual import Channel as VirtualChannel
-from redis.exceptions import ResponseError
+from redis.exceptions import ResponseError, TimeoutError
 
 from channelcelery.core.backlog import Delivery, Key
 from channelcelery.core.batches import MAX_BATCH
@@ -106,11 +106,15 @@ class VirtualSource:
         except ResponseError as error:  # such as OOM
             logger.warning("%d messages of %s stay here, since Redis takes nothing: %s", len(items), key[1], error)
             return False
-        except self._amqp_channel.connection_errors as error:
+        except TimeoutError as error:
             # Redis may have them: they count as lost rather than run twice
             for _ in items:
                 self._dropped("broker_unanswered")
             logger.error("%d messages of %s may be lost, since Redis did not answer: %r", len(items), key[1], error)
+        except self._amqp_channel.connection_errors as error:
+            # it went away, as by a restart: what it still read from a connection that it closes is next to nothing
+            logger.warning("%d messages of %s stay here, since Redis is away: %r", len(items), key[1], error)
+            return False
         return True
 
     def _on_decode_error(self, message: Message, error: Exception) -> None:

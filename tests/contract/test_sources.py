@@ -255,7 +255,7 @@ class TestShare:
         self, broker: Broker, reader: Callable[..., Reader], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def put_first(self: SafeChannel, queue: str, message: dict[str, Any]) -> None:
-            raise redis.ConnectionError("no answer")
+            raise redis.TimeoutError("no answer")
 
         monkeypatch.setattr(SafeChannel, "put_first", put_first)
         broker.publisher().publish("a", items(range(10)))
@@ -263,6 +263,30 @@ class TestShare:
         reading.consume("a")
         reading.read(lambda: reading.numbers() == list(range(4)))
         assert reading.dropped == {"broker_unanswered": 6}
+
+    @pytest.mark.parametrize("end", ["stop", "kill"])
+    def test_if_redis_ends_before_the_rest_is_back_expect_all_to_stay(
+        self,
+        new_redis: Callable[..., RedisServer],
+        reader: Callable[..., Reader],
+        monkeypatch: pytest.MonkeyPatch,
+        end: str,
+    ) -> None:
+        server, put_first = new_redis(), SafeChannel.put_first
+
+        def end_and_put_first(self: SafeChannel, queue: str, message: dict[str, Any]) -> None:
+            getattr(server, end)()
+            put_first(self, queue, message)
+
+        monkeypatch.setattr(SafeChannel, "put_first", end_and_put_first)
+        broker = Broker(server.url)
+        broker.publisher().publish("a", items(range(10)))
+        reading = reader(broker=broker, share=4, room=1, safe=True)
+        reading.consume("a")
+        reading.read(lambda: bool(reading.received))
+        assert reading.numbers() == list(range(10))
+        assert not reading.dropped
+        broker.close()
 
 
 @on_rabbitmq
