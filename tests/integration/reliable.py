@@ -10,6 +10,9 @@ from typing import Any
 from tests.integration.workers import WorkerSetup
 from tests.processes import wait_until
 
+#: Options of a worker that leave out the channels with time limits of their own, which not every pool can enforce.
+UNLIMITED = ["--exclude-channels", "limited", "--exclude-channels", "stubborn"]
+
 _SEND = """
 import json, sys, django
 django.setup()
