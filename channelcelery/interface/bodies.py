@@ -68,6 +68,9 @@ class BoundedBodies:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
+        if not _may_have_body(scope):
+            await self.application(scope, receive, send)
+            return
         body = self._limits.body(scope, receive)
         if (fault := body.fault) is not None:
             await self._limits.refuse(fault, scope, send)
@@ -127,6 +130,13 @@ class Body:
                     return event
                 self.fault = "body_size"
         return {"type": "http.disconnect"}
+
+
+def _may_have_body(scope: Scope) -> bool:
+    """Tell whether a body may come: in HTTP/1 these headers say so (RFC 9112, section 6.3)."""
+    if scope.get("http_version") not in ("1.0", "1.1"):
+        return True
+    return any(name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])
 
 
 def _length(scope: Scope) -> int:

@@ -37,7 +37,9 @@ def http_application(around: Surroundings, *, static: bool = True) -> HttpApplic
     by_workers = HttpByWorkers(around, limits)
     if config.http == "worker":
         return by_workers
-    return _Sorted(_route_matcher(config), by_workers, BoundedBodies(_inline(static), limits))
+    inline = BoundedBodies(_inline(static), limits)
+    is_routed = _route_matcher(config)
+    return inline if is_routed is None else _Sorted(is_routed, by_workers, inline)
 
 
 class HttpByWorkers:
@@ -101,18 +103,20 @@ class _Sorted:
     def __init__(self, is_routed: Callable[[Scope], bool], routed: HttpApplication, other: HttpApplication) -> None:
         self._is_routed = is_routed
         self._routed = routed
-        #: what answers requests that no route matches
-        self.other = other
+        self._other = other
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        chosen = self._routed if self._is_routed(scope) else self.other
+        chosen = self._routed if self._is_routed(scope) else self._other
         answered: Awaitable[None] = chosen(scope, receive, send)
         return answered
 
 
-def _route_matcher(config: LayerConfig) -> Callable[[Scope], bool]:
+def _route_matcher(config: LayerConfig) -> Callable[[Scope], bool] | None:
+    """Return what tells whether a route of the project's own matches a request, or None if it has none for them."""
     # by name: this alone brings routing and consumers into an interface process, which otherwise reaches neither
     router: Any = import_string("channelcelery.routing.make_router")(config.alias)
+    if "http.request" not in router.channels:
+        return None
     message: Any = import_string("channelcelery.message.Message")
     layer = import_string("channelcelery.layers.channel_layers")[config.alias]
     address = ReplyAddress("inline", "unused")

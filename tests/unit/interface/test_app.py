@@ -197,7 +197,7 @@ def test_static_files_are_served_in_debug(settings: Any) -> None:
     for debug in (False, True):
         settings.DEBUG = debug
         found = http_application(World(http="inline").around)
-        assert isinstance(found.other.application, ASGIStaticFilesHandler) is debug
+        assert isinstance(found.application, ASGIStaticFilesHandler) is debug
 
 
 def test_a_socket_lives_and_is_closed_at_the_end() -> None:

@@ -71,6 +71,35 @@ def test_a_body(pieces: list[Any], options: dict[str, Any], expected: Any) -> No
     run(main)
 
 
+@pytest.mark.parametrize(
+    ("version", "headers", "bounded"),
+    [
+        ("1.1", [(b"host", b"a")], False),
+        ("1.0", [], False),
+        ("1.1", [(b"transfer-encoding", b"chunked")], True),
+        ("1.1", [(b"content-length", b"1")], True),
+        ("2", [(b"host", b"a")], True),
+    ],
+)
+def test_only_a_request_that_may_have_a_body_is_looked_after(
+    version: str, headers: list[tuple[bytes, bytes]], bounded: bool
+) -> None:
+    async def main() -> None:
+        async def receive() -> dict[str, Any]:
+            return piece(b"12345678901", False)
+
+        async def application(scope: Any, receive: Any, send: Any) -> None:
+            assert (await receive())["type"] == (GONE if bounded else PIECE)
+
+        async def send(event: Any) -> None:
+            pass
+
+        scope = {"type": "http", "http_version": version, "method": "GET", "path": "/", "headers": headers}
+        await BoundedBodies(application, Limits(10, 1.0, 500, Faults()))(scope, receive, send)
+
+    run(main)
+
+
 def test_after_its_body_a_request_may_take_as_long_as_it_likes() -> None:
     async def main() -> None:
         incoming: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
