@@ -48,7 +48,6 @@ class Link:
 
     def _forget(self) -> None:
         # after a fork nothing of the parent's may be used, the lock included: another thread may have held it
-        self._pid = os.getpid()
         self._lock = threading.Lock()
         self._producer: Producer | None = None
         #: names of what was declared on the present connection
@@ -58,6 +57,7 @@ class Link:
         self._recoverable: tuple[type[BaseException], ...] = (OperationalError, OSError)
         self._errors: tuple[type[BaseException], ...] = self._recoverable
         self._until = 0.0
+        self._pid = os.getpid()  # last: other threads look at it meanwhile
 
     @contextmanager
     def exclusively(self) -> Iterator[None]:
