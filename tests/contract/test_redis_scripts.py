@@ -1,5 +1,6 @@
 """Scripts on Redis from threads: on connections that are kept, and no script is lost by that."""
 
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -81,6 +82,38 @@ def test_given_an_error_of_the_script_expect_it_told_and_the_next_one_run(
             members(scripts)
         admin.delete("cc:group:g")
         assert members(scripts) == []
+        pool: Any = client.connection_pool
+        assert pool.pool.qsize() == pool.max_connections - 1
+
+
+class Interrupted(BaseException):
+    """A time limit of the pool, which comes as a signal."""
+
+
+def test_if_a_script_is_interrupted_while_it_waits_expect_its_answer_to_pass_for_no_other_s(
+    new_redis: Callable[..., RedisServer],
+) -> None:
+    """Expect its connection to be left to others too."""
+
+    def interrupt(*_: object) -> None:
+        raise Interrupted
+
+    server = new_redis()
+    with scripts_of(server.url) as (scripts, client), redis.Redis.from_url(server.url) as admin:
+        assert members(scripts) == []
+        admin.set("cc:group:no set", "a")
+        before = signal.signal(signal.SIGALRM, interrupt)
+        try:
+            server.pause()
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
+            with pytest.raises(Interrupted):
+                members(scripts)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+            server.resume()
+        with pytest.raises(LayerUnavailable, match="WRONGTYPE"):
+            scripts.run("members", "cc:", "no set")
         pool: Any = client.connection_pool
         assert pool.pool.qsize() == pool.max_connections - 1
 

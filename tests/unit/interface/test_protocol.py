@@ -22,13 +22,16 @@ class Transport(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.written = b""
-        self.closed = False
+        self.closed = self.aborted = False
 
     def write(self, data: Any) -> None:
         self.written += data
 
     def close(self) -> None:
         self.closed = True
+
+    def abort(self) -> None:
+        self.closed = self.aborted = True
 
     def is_closing(self) -> bool:
         return self.closed
@@ -91,3 +94,22 @@ def test_given_bytes_of_a_body_that_are_no_content_and_have_no_end_expect_the_co
 def test_given_a_body_in_any_pieces_expect_no_limit_here() -> None:
     written, closed, _ = asyncio.run(received(POST + b"Content-Length: %d\r\n\r\n" % len(BODY), *[b"a" * 1024] * 192))
     assert (written[:12], closed) == (b"HTTP/1.1 204", False)
+
+
+def test_given_a_handshake_while_its_client_takes_no_answers_expect_nothing_to_wait_for_it() -> None:
+    """An orderly end would wait for the client to read, for as long as it likes."""
+
+    async def main() -> None:
+        config = uvicorn.Config(lambda *_: None, lifespan="off", log_config=None)
+        config.load()
+        gate = Gate(make_config(), Faults())
+        protocol = LimitedHttpProtocol(config, ServerState(), {}, asyncio.get_running_loop(), gate=gate)
+        transport = Transport()
+        protocol.connection_made(transport)
+        protocol.pause_writing()
+        protocol.data_received(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
+        assert transport.aborted
+        assert gate.faults.dropped == {"request_invalid": 1}
+        protocol.connection_lost(None)
+
+    asyncio.run(main())
