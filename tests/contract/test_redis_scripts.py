@@ -115,7 +115,7 @@ def test_if_a_script_is_interrupted_while_it_waits_expect_its_answer_to_pass_for
         with pytest.raises(LayerUnavailable, match="WRONGTYPE"):
             scripts.run("members", "cc:", "no set")
         pool: Any = client.connection_pool
-        assert pool.pool.qsize() == pool.max_connections - 1
+        assert pool.pool.qsize() == pool.max_connections
 
 
 def _clients(admin: redis.Redis) -> list[Any]:
