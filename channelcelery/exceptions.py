@@ -141,6 +141,15 @@ class BrokerUnavailable(ChannelCeleryError):
             f"the broker did not take the message: {reason}. Is CELERY_BROKER_URL right and the broker up?"
         )
         self.reason = reason
+        #: messages of the call, from its first on, that the broker took before
+        self.taken = 0
+        #: messages after these that it may have
+        self.in_doubt = 0
+
+    @property
+    def settled(self) -> int:
+        """How many messages of the call, from its first on, are not to be sent again, since nothing may run twice."""
+        return self.taken + self.in_doubt
 
 
 class BrokerRefused(BrokerUnavailable):

@@ -17,7 +17,7 @@ from channelcelery.conf import LayerConfig
 from channelcelery.core.batches import cut
 from channelcelery.core.capacity import Gauge
 from channelcelery.core.envelope import decode_batch, encode_batch
-from channelcelery.exceptions import BrokerUnanswered, ChannelFull, InvalidEnvelope
+from channelcelery.exceptions import BrokerUnanswered, BrokerUnavailable, ChannelFull, InvalidEnvelope
 from channelcelery.layers.seals import seal_of
 
 __all__ = ["CONTENT_TYPE", "KombuPublisher", "declare", "queue_name"]
@@ -67,9 +67,7 @@ class KombuPublisher:
                 gauge.sampled(self._link.persist(partial(self._depth, queue)), now)
             if gauge.full:
                 raise ChannelFull([channel])
-            for batch in cut(items):
-                self._link.persist(partial(self._send, queue, encode_batch(channel, batch)))
-                gauge.published(len(batch), 1)
+            self._send_all(channel, items, gauge)
 
     def put_back(self, channel: str, items: Sequence[bytes]) -> None:
         """Hand messages back that were taken and not run; capacity does not count, since they were in the queue."""
@@ -109,10 +107,17 @@ class KombuPublisher:
                 self._send_all(channel, items)
             self._link.release()
 
-    def _send_all(self, channel: str, items: Iterable[bytes]) -> None:
-        queue = queue_name(self._config.prefix, channel)
+    def _send_all(self, channel: str, items: Iterable[bytes], gauge: Gauge | None = None) -> None:
+        queue, taken = queue_name(self._config.prefix, channel), 0
         for batch in cut(tuple(items)):
-            self._link.persist(partial(self._send, queue, encode_batch(channel, batch)))
+            try:
+                self._link.persist(partial(self._send, queue, encode_batch(channel, batch)))
+            except BrokerUnavailable as error:
+                error.taken, error.in_doubt = taken, len(batch) if isinstance(error, BrokerUnanswered) else 0
+                raise
+            taken += len(batch)
+            if gauge is not None:
+                gauge.published(len(batch), 1)
 
     def _send(self, queue: str, body: bytes) -> None:
         self._declared_on(queue)

@@ -8,7 +8,7 @@ from operator import attrgetter
 
 from channelcelery.core.envelope import decode_content, encode_content, encode_item
 from channelcelery.core.sends import DelayedSend, ReliableSend, Send
-from channelcelery.exceptions import BrokerUnavailable, LayerUnavailable
+from channelcelery.exceptions import BrokerRefused, BrokerUnavailable, LayerUnavailable
 from channelcelery.layers.layer import ChannelLayer
 from channelcelery.tracing import continuing
 
@@ -42,7 +42,12 @@ def reap(layer: ChannelLayer) -> int:
         layer.owed.setdefault(orphan.channel, []).append(encode_item(content, layer.deadline()))
     while layer.owed:
         channel, items = next(iter(layer.owed.items()))
-        layer.publisher.put_back(channel, items)
+        try:
+            layer.publisher.put_back(channel, items)
+        except BrokerUnavailable as error:
+            del items[: error.settled]
+            layer.dropped["broker_unanswered"] += error.in_doubt
+            raise
         del layer.owed[channel]
     return len(orphans)
 
@@ -63,21 +68,40 @@ def send_due(layer: ChannelLayer) -> int:
     due = sorted(layer.delays.take_due(_DUE_AT_ONCE), key=attrgetter("channel"))
     again: list[DelayedSend] = []
     failure: BrokerUnavailable | LayerUnavailable | None = None
+    away = False
     for channel, group in groupby(due, key=attrgetter("channel")):
         sends = list(group)
-        try:
-            full = layer.flush_sends([_prepare(layer, send) for send in sends])
-        except (BrokerUnavailable, LayerUnavailable) as error:
-            failure = error
-        else:
-            if channel not in full:
-                continue
+        # nobody but this process has them, which may end while it waits: where one was waited for, no other is
+        if not away:
+            sends, error = _send(layer, channel, sends)
+            failure = error or failure
+            away = isinstance(error, BrokerUnavailable) and not isinstance(error, BrokerRefused)
         # as in 1.x: a second later there may be room (item 207)
         again += [replace(send, delay=_AGAIN) for send in sends]
     _wait_again(layer, again)
     if failure is not None:
         raise failure
     return len(due)
+
+
+def _send(
+    layer: ChannelLayer, channel: str, sends: list[DelayedSend]
+) -> tuple[list[DelayedSend], BrokerUnavailable | LayerUnavailable | None]:
+    """Send the messages of one channel, and return those that it did not take, and why if it was no lack of room."""
+    # reliable ones leave one by one, so that it is known which
+    size = 1 if layer.is_reliable(channel) else len(sends)
+    while sends:
+        some = sends[:size]
+        try:
+            if layer.flush_sends([_prepare(layer, send) for send in some]):
+                return sends, None
+        except LayerUnavailable as error:
+            return sends, error
+        except BrokerUnavailable as error:
+            layer.dropped["broker_unanswered"] += error.in_doubt
+            return sends[error.settled :], error
+        sends = sends[size:]
+    return [], None
 
 
 def _prepare(layer: ChannelLayer, due: DelayedSend) -> Send:

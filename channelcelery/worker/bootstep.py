@@ -20,7 +20,7 @@ from channelcelery.layers import channel_layers
 from channelcelery.signals import Worker, worker_process_ready, worker_ready
 from channelcelery.worker.autoscale import ChannelsAutoscaler
 from channelcelery.worker.chores import Chores
-from channelcelery.worker.flush import put_back
+from channelcelery.worker.flush import put_all_back
 from channelcelery.worker.handing import Take
 from channelcelery.worker.handover import Handover
 from channelcelery.worker.losses import Losses
@@ -189,8 +189,8 @@ class ChannelsStep(Worker, StartStopStep):
         self._give_back()
 
     def _give_back(self) -> None:
-        for (alias, channel), items in self.handover.drain().items():
-            self.counts.update(put_back(channel_layers[alias], channel, items))
+        waiting = self.handover.drain().items()
+        self.counts.update(put_all_back((channel_layers[alias], channel, items) for (alias, channel), items in waiting))
         self._watch.settled()
 
     # between the source, the hand-over and the pool

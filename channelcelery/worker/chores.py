@@ -53,8 +53,13 @@ class Chores:
         self._thread.start()
 
     def stop(self) -> None:
-        """Begin nothing more; what is under way is not waited for."""
+        """Begin nothing more, and wait for what is under way: messages that it has taken are nowhere else."""
         self._stopped.set()
+        if self._thread is not None:
+            limit = max((channel_layers.config(alias).publish_timeout for alias in self._aliases), default=0.0)
+            self._thread.join(limit + _REST)
+        if owed := sum(len(items) for alias in self._aliases for items in channel_layers[alias].owed.values()):
+            logger.error("%d disconnects of dead interface processes are lost: the broker did not take them", owed)
 
     def _run(self, stopped: threading.Event) -> None:
         sweep_at, reap_at = time.monotonic(), time.monotonic() + REAP_EVERY

@@ -1,18 +1,19 @@
 """One flush of what consumers sent: queues, then replies and groups, each failure counted and logged."""
 
 import logging
+import math
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from django.db import DatabaseError, InterfaceError
 
 from channelcelery.core.bursts import Bursts
 from channelcelery.core.sends import ChannelSend, ReliableSend, Send
-from channelcelery.exceptions import BrokerUnavailable, LayerUnavailable
+from channelcelery.exceptions import BrokerUnanswered, BrokerUnavailable, LayerUnavailable
 from channelcelery.layers.layer import ChannelLayer
 
-__all__ = ["flush", "put_back"]
+__all__ = ["flush", "put_all_back", "put_back"]
 
 logger = logging.getLogger("django.channels.worker")
 
@@ -20,6 +21,8 @@ _bursts = Bursts()
 #: Seconds that a flush waits for room on a full channel, and between its tries (item 38).
 WAIT_FOR_ROOM = 2.0
 BETWEEN_TRIES = 0.2
+#: Seconds after which a worker that ends puts nothing more back: process managers wait for 30 s before they kill.
+PUT_BACK = 15.0
 
 
 def flush(waiting: Sequence[tuple[ChannelLayer, Send]]) -> Counter[str]:
@@ -65,24 +68,53 @@ def _silently_dropped(layer: ChannelLayer) -> Counter[str]:
     return counts
 
 
-def put_back(layer: ChannelLayer, channel: str, items: Sequence[bytes]) -> Counter[str]:
+def put_back(layer: ChannelLayer, channel: str, items: Sequence[bytes], until: float = math.inf) -> Counter[str]:
     """Put messages that are to run later at the back of their channel, whatever its capacity; never raises.
 
     Args:
         layer: the layer that they came by.
         channel: the channel that they came by.
         items: encoded items.
+        until: when to try no longer, on the clock `time.monotonic`.
 
     Returns:
         Counts of the messages that were lost, by reason.
     """
-    try:
-        if items:
-            layer.publisher.put_back(channel, items)
-    except BrokerUnavailable as error:
-        logger.error("%d messages of %s are lost: %s", len(items), channel, error)
-        return Counter(broker_unavailable=len(items))
-    return Counter()
+    left, lost = list(items), Counter[str]()
+    while left:
+        if time.monotonic() >= until:
+            return lost + _lose(channel, left, f"others took {PUT_BACK:g} s")
+        try:
+            layer.publisher.put_back(channel, left)
+            left = []
+        except BrokerUnanswered as error:  # for the next it may be there again
+            doubtful = error.in_doubt or len(left)
+            left = left[error.taken + doubtful :]
+            lost["broker_unanswered"] += doubtful
+            logger.error("%d messages of %s may be lost: %s", doubtful, channel, error)
+        except BrokerUnavailable as error:
+            return lost + _lose(channel, left[error.taken :], error)
+    return lost
+
+
+def put_all_back(waiting: Iterable[tuple[ChannelLayer, str, Sequence[bytes]]]) -> Counter[str]:
+    """Put back what a worker that ends had taken, as `put_back` does, and take no longer than its supervisor waits.
+
+    Args:
+        waiting: layers, channels and encoded items.
+
+    Returns:
+        Counts of the messages that were lost, by reason.
+    """
+    lost, until = Counter[str](), time.monotonic() + PUT_BACK
+    for layer, channel, items in waiting:
+        lost += put_back(layer, channel, items, until)
+    return lost
+
+
+def _lose(channel: str, items: Sequence[bytes], reason: object) -> Counter[str]:
+    logger.error("%d messages of %s are lost: %s", len(items), channel, reason)
+    return Counter(broker_unavailable=len(items))
 
 
 def _flush_reliable(layer: ChannelLayer, sends: Sequence[ReliableSend], dropped: Counter[str]) -> None:

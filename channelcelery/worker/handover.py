@@ -116,6 +116,7 @@ class Handover:
             if not job.accepted:  # the event loop calls back in no particular order
                 self._begin(job)
             self._settle(job)
+            job.handle = None  # which has the job, too: only a search for garbage would find the two
             if outcome is not None:
                 self._sizer.learn(job.key, outcome.ran, outcome.seconds)
                 self.counts["ran"] += outcome.ran

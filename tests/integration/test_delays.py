@@ -7,14 +7,17 @@ import json
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import redis
 
 from tests.integration.reliable import ReliableSetup
 from tests.integration.workers import ROOT, WorkerSetup
 from tests.processes import Process, wait_until
 from tests.scale import scaled
+from tests.servers import RabbitServer
 
 #: Seconds after which a worker's messages are taken for those of a dead one, on Redis: 15 unless an option says so.
 LEASE = scaled(1.5, 15.0)
@@ -122,3 +125,24 @@ def test_if_no_worker_runs_then_rundelay_sends_what_is_due(setup: WorkerSetup) -
         wait_until(lambda: publisher.depth("work"), timeout=20, what="the message that is due", interval=0.1)
         publisher.close()
         assert setup.left() == 1
+
+
+def test_if_a_worker_ends_while_the_broker_is_away_then_what_was_due_is_lost_to_nobody(
+    new_rabbit: Callable[[], RabbitServer], redis_url: str, tmp_path: Path
+) -> None:
+    """Given messages of several channels, each of which waits for the broker / Expect them where they waited before."""
+    rabbit, channels = new_rabbit(), ("work", "work-too", "work-again")
+    setup = WorkerSetup(rabbit.new_vhost(), redis_url, tmp_path, '{"publish_timeout": 2}')
+    with redis.Redis.from_url(redis_url) as store, setup.worker(concurrency=1) as worker:
+        setup.python(
+            "import django; django.setup(); from channelcelery import Channel\n"
+            f"for n in range(60): Channel({channels}[n % 3]).send({{'seconds': 0, 'number': n}}, delay=3_000)"
+        )
+        assert store.zcard("cc:delayed") == 60
+        rabbit.stop()
+        wait_until(lambda: store.zcard("cc:delayed") == 0, what="them to be taken")
+        worker.terminate()
+        assert worker.wait(60) == 0, worker.output()
+        waiting = store.zcard("cc:delayed")
+    rabbit.start()
+    assert waiting + len(setup.lines()) + sum(setup.left(channel) for channel in channels) == 60

@@ -7,9 +7,9 @@ from typing import Any, NoReturn
 import pytest
 
 from channelcelery.channel import Channel
-from channelcelery.core.envelope import encode_content
-from channelcelery.core.sends import DelayedSend
-from channelcelery.exceptions import BrokerUnavailable, LayerUnavailable
+from channelcelery.core.envelope import encode_content, encode_item
+from channelcelery.core.sends import ChannelSend, DelayedSend
+from channelcelery.exceptions import BrokerRefused, BrokerUnavailable, LayerUnavailable
 from channelcelery.layers.upkeep import send_due
 from tests.fakes import FakeLayer
 
@@ -50,21 +50,57 @@ def test_if_a_channel_is_full_expect_its_messages_again_a_second_later(
     assert layer.dropped == {}
 
 
-def test_if_the_broker_is_away_expect_what_it_did_not_take_again_and_the_error(
-    layer: FakeLayer, again: list[DelayedSend], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("error", "sent", "waiting"),
+    [(BrokerRefused("on purpose"), {"b": [{"n": 1}]}, "a"), (BrokerUnavailable("on purpose"), {}, "ab")],
+)
+def test_if_the_broker_takes_one_channel_s_not_expect_those_again_and_where_it_is_away_no_other_to_wait_for_it(
+    layer: FakeLayer,
+    again: list[DelayedSend],
+    monkeypatch: pytest.MonkeyPatch,
+    error: BrokerUnavailable,
+    sent: dict[str, Any],
+    waiting: str,
 ) -> None:
+    """What was taken is in this process alone, which may end meanwhile: expect it back as soon as it can be."""
     publish = layer.publisher.publish
 
     def take_b(channel: str, items: Sequence[bytes]) -> None:
         if channel == "a":
-            raise BrokerUnavailable("on purpose")
+            raise error
         publish(channel, items)
 
     monkeypatch.setattr(layer.publisher, "publish", take_b)
     with pytest.raises(BrokerUnavailable):
         send_due(layer)
-    assert layer.publisher.queues == {"b": [{"n": 1}]}
-    assert again == [DelayedSend("a", CONTENT, 1_000)]
+    assert layer.publisher.queues == sent
+    assert again == [DelayedSend(channel, CONTENT, 1_000) for channel in waiting]
+
+
+def test_if_the_broker_goes_away_among_reliable_messages_expect_those_again_that_it_did_not_take(
+    layer: FakeLayer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever sends them together cannot tell which left."""
+    for number in (2, 3):
+        Channel("b", channel_layer=layer).send({"n": number}, delay=1)
+    time.sleep(0.002)
+    flush, taken = layer.flush_sends, []
+    again: list[DelayedSend] = []
+    monkeypatch.setattr(layer.delays, "add", lambda sends: again.extend(sends) or True)
+
+    def take_two(sends: Sequence[Any]) -> tuple[str, ...]:
+        if len(taken) == 2:
+            raise BrokerUnavailable("on purpose")
+        taken.extend(sends)
+        return flush(sends)
+
+    monkeypatch.setattr(layer, "flush_sends", take_two)
+    monkeypatch.setattr(layer, "is_reliable", lambda channel: channel == "b")
+    monkeypatch.setattr(layer, "prepare", lambda channel, content: ChannelSend(channel, encode_item(CONTENT, 0, "")))
+    with pytest.raises(BrokerUnavailable):
+        send_due(layer)
+    assert [send.channel for send in taken] == ["a", "b"]
+    assert [send.channel for send in again] == ["b", "b"]
 
 
 @pytest.mark.parametrize("away", [False, True])

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from channelcelery.exceptions import LayerUnavailable
+from channelcelery.layers import channel_layers
 from channelcelery.layers.layer import ChannelLayer
 from channelcelery.worker import chores
 from channelcelery.worker.chores import Chores
@@ -51,3 +52,29 @@ def test_if_redis_is_away_expect_a_rest_between_the_looks(
     waits = look(monkeypatch, 5, fail)
     assert waits == [0.05, 1.0, 0.05, 1.0, 0.05]
     assert caplog.text.count("send_due has to wait") == 1, "once per burst"
+
+
+def test_expect_the_end_to_wait_for_what_was_taken_and_to_say_what_nobody_will_hear(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Given a look that has messages which are nowhere else, and disconnects that the broker did not take."""
+    taken, go_on, done = threading.Event(), threading.Event(), threading.Event()
+
+    def send_due(layer: ChannelLayer) -> int:
+        taken.set()
+        go_on.wait(10)
+        done.set()
+        return 0
+
+    monkeypatch.setattr(chores, "send_due", send_due)
+    monkeypatch.setitem(channel_layers["default"].owed, "websocket.disconnect", [b"1", b"2"])
+    made = Chores(["default"], lambda alias: lambda channel, item: False)
+    made.start()
+    assert taken.wait(10)
+    ending = threading.Thread(target=lambda: (made.stop(), ended.append(done.is_set())))
+    ended: list[bool] = []
+    ending.start()
+    go_on.set()
+    ending.join(10)
+    assert ended == [True]
+    assert "2 disconnects of dead interface processes are lost" in caplog.text

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from channelcelery.core.envelope import encode_content, encode_item
 from channelcelery.core.sends import Send
-from channelcelery.exceptions import BrokerUnavailable, LayerUnavailable
+from channelcelery.exceptions import BrokerUnanswered, BrokerUnavailable, LayerUnavailable
 from channelcelery.worker import flush as flush_module
 from channelcelery.worker.flush import flush
 from tests.fakes import FakeLayer
@@ -174,3 +175,56 @@ class TestServersAway:
         assert flush([(layer, layer.prepare_group("room", {"text": "x"}))]) == {"broker_unavailable": 1}
         assert layer.replies.delivered == [("room", {"text": "x"})]
         assert "a group's queue got nothing" in caplog.text
+
+
+class TestPuttingBack:
+    def test_if_the_broker_does_not_answer_for_one_batch_expect_that_counted_and_the_rest_put_back(
+        self, layer: FakeLayer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        put_back, tries = layer.publisher.put_back, []
+
+        def hang_once(channel: str, items: Any) -> None:
+            tries.append(len(items))
+            if len(tries) == 1:
+                put_back(channel, items[:1])
+                error = BrokerUnanswered("it hangs")
+                error.taken, error.in_doubt = 1, 2
+                raise error
+            put_back(channel, items)
+
+        monkeypatch.setattr(layer.publisher, "put_back", hang_once)
+        assert flush_module.put_back(layer, "a", contents(5)) == {"broker_unanswered": 2}
+        assert layer.publisher.queues == {"a": [{"n": 0}, {"n": 3}, {"n": 4}]}
+        assert "2 messages of a may be lost" in caplog.text
+
+    def test_if_the_broker_goes_away_expect_what_it_took_not_counted(
+        self, layer: FakeLayer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        error = BrokerUnavailable("on purpose")
+        error.taken = 3
+        monkeypatch.setattr(layer.publisher, "put_back", broken(error))
+        assert flush_module.put_back(layer, "a", contents(5)) == {"broker_unavailable": 2}
+        assert "2 messages of a are lost" in caplog.text
+
+    def test_if_some_channels_take_all_the_time_expect_the_others_counted_and_not_tried(
+        self, layer: FakeLayer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A worker that ends has a process manager that waits for so long only."""
+        now = [100.0]
+        monkeypatch.setattr(flush_module.time, "monotonic", lambda: now[0])
+        put_back = layer.publisher.put_back
+
+        def take_long(channel: str, items: Any) -> None:
+            now[0] += 8.0
+            put_back(channel, items)
+
+        monkeypatch.setattr(layer.publisher, "put_back", take_long)
+        waiting = [(layer, channel, contents(1)) for channel in "abc"]
+        assert flush_module.put_all_back(waiting) == {"broker_unavailable": 1}
+        assert sorted(layer.publisher.queues) == ["a", "b"]
+        assert "1 messages of c are lost" in caplog.text
+
+
+def contents(count: int) -> list[bytes]:
+    """Return encoded items."""
+    return [encode_item(encode_content({"n": number}, 100), 2**50) for number in range(count)]

@@ -25,6 +25,15 @@ def numbered(count: int, start: int = 0) -> tuple[bytes, ...]:
 
 
 class TestSlots:
+    def test_given_a_job_that_is_done_expect_it_to_let_go_of_what_the_pool_gave_for_it(self) -> None:
+        """That calls back with the job: the two would be garbage that only a search of the whole heap finds."""
+        pool = FakePool()
+        pool.receive(b"1")
+        (job,) = pool.jobs
+        job.handle = lambda: job
+        pool.run(job)
+        assert job.handle is None
+
     def test_given_more_messages_than_slots_expect_no_more_jobs_under_way(self) -> None:
         pool = FakePool(slots=3)
         pool.receive(*numbered(50))
