@@ -19,10 +19,23 @@ _SAFE: dict[Any, Any] = {Transport: SafeTransport, SentinelTransport: SafeSentin
 class SafeConnection(Connection):
     """Kombu's connection, with the safe transport wherever its URL, or one of those it falls back to, means Redis."""
 
+    # Kombu's own
+    _connection: Any = None
+
     def get_transport_cls(self) -> Any:
         """Return the transport."""
         found: Any = super().get_transport_cls()
         return _SAFE.get(found, found)
+
+    def collect(self, socket_timeout: float | None = None) -> None:
+        """Drop the connection, since it broke: nothing that its channels took is put back while consumers may run.
+
+        Each channel has connections to Redis of its own and knows only of those; Celery drops all when any breaks.
+        """
+        if isinstance(self._connection, SafeTransport):
+            for amqp_channel in tuple(self._connection.channels):
+                amqp_channel.break_off()
+        super().collect(socket_timeout)
 
     def Pool(self, limit: int | None = None, **kwargs: Any) -> Any:
         """Return a pool of such connections; senders take theirs from one."""

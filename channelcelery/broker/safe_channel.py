@@ -223,6 +223,13 @@ class SafeChannel(PuttingChannel):
 
     # ending
 
+    def break_off(self) -> None:
+        """Count as broken, since another connection did and all are dropped with it."""
+        # an answer that is on its way would say that all is well; in a fork it is the parent's
+        if self.popping and self._pid == os.getpid():
+            self._finish_pop()
+        self.broken = True
+
     def _finish_pop(self) -> None:
         """Read what is on its way to nobody, so that it goes back into its queue at once."""
         if self.popping and self._in_poll:

@@ -13,7 +13,7 @@ from celery.bootsteps import StartStopStep
 from celery.concurrency.asynpool import AsynPool
 from celery.worker import state
 
-__all__ = ["Acceptance", "await_acceptance"]
+__all__ = ["Acceptance", "await_acceptance", "is_given"]
 
 logger = logging.getLogger("django.channels.worker")
 
@@ -51,7 +51,7 @@ def await_acceptance(pool: Any, seconds: float) -> bool:
     # the messages of these are delivered again in any case
     pool.outbound_buffer.clear()
     deadline = time.monotonic() + seconds
-    while any(_is_given(job) for job in pool._cache.values()):
+    while any(is_given(job) for job in pool._cache.values()):
         if time.monotonic() >= deadline:
             return False
         for writer in tuple(pool._active_writers):
@@ -63,7 +63,12 @@ def await_acceptance(pool: Any, seconds: float) -> bool:
     return True
 
 
-def _is_given(job: Any) -> bool:
+def is_given(job: Any) -> bool:
+    """Tell whether a process of the pool was given a job, at least a part of it, and has not said to have begun it.
+
+    Args:
+        job: one of those in the table of Celery's `AsynPool`.
+    """
     return getattr(job, "_write_to", None) is not None and not job._accepted and not job.ready()
 
 

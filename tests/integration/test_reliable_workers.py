@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+import redis
 from celery import Celery
 from kombu import Connection, Queue
 
@@ -105,6 +106,25 @@ def test_if_a_worker_ends_with_work_just_given_to_a_process_expect_it_run_once(s
         wait_until(lambda: setup.counted("end")["7"] == 1, timeout=30, what="a message that came later")
     assert setup.counted("start") == {"0": 1, "7": 1}
     assert setup.counted("end")["task"] == 1
+
+
+@pytest.mark.parametrize("broker_url", ["redis"], indirect=True)
+def test_if_a_connection_breaks_that_is_not_the_message_s_own_expect_it_run_once(setup: ReliableSetup) -> None:
+    """Given a slow message / If those connections break by which a worker is controlled / Expect one start."""
+    with setup.worker("prefork", concurrency=2, arguments=UNLIMITED) as worker:
+        setup.send_reliably(("orders", {"number": 0, "seconds": 3}))
+        setup.wait_for("start", 1)
+        with redis.Redis.from_url(setup.broker) as client:
+            database = setup.broker.rpartition("/")[2]
+            controls = [one for one in client.client_list() if (one["db"], one["cmd"]) == (database, "psubscribe")]
+            assert controls
+            for one in controls:
+                client.client_kill_filter(_id=one["id"])
+        worker.wait_for_output(r"Connection to broker lost[^~]*running \d+ channels", timeout=10)
+        # it reads again, and one that was put back would have come before this one
+        setup.send_reliably(("orders", {"number": 1}))
+        setup.wait_for("end", 2)
+    assert setup.counted("start") == {"0": 1, "1": 1}
 
 
 @pytest.mark.parametrize("broker_url", ["amqp"], indirect=True)
