@@ -30,6 +30,8 @@ logger = get_logger("django.channels.broker")
 
 #: Messages that one step takes at most.
 _BATCH = 64
+#: Bytes after which it takes no more of a queue that is read without acknowledgements.
+_BYTES = 16 * 1024
 
 
 class SafeChannel(PuttingChannel):
@@ -110,7 +112,7 @@ class SafeChannel(PuttingChannel):
         keys = [*self.ledger.keys, *map(self._bell, queues), *lists]
         in_turn = int(not isinstance(self._queue_cycle, priority_cycle))
         names = [str(no_ack[queue]) if queue in no_ack else dumps(queue) for queue in queues]
-        return keys, [room, self.lease, in_turn, tags, len(queues), *names, *settled]
+        return keys, [room, self.lease, in_turn, tags, len(queues), _BYTES, *names, *settled]
 
     def _tags(self) -> str:
         """Return what the tags of one pop, and of no other, begin with."""
@@ -154,7 +156,8 @@ class SafeChannel(PuttingChannel):
             raise Empty
         self._settling.clear()
         taken = Counter(queues[number - 1] for number in answer[::3])
-        self._look = taken.total() >= self._room or any(taken[queue] >= most for queue, most in self._mosts.items())
+        filled = any(taken[queue] >= most for queue, most in self._mosts.items())
+        self._look = filled or taken.total() >= self._room or sum(map(len, answer[2::3])) >= _BYTES
         self._deliver_all(list(self._decoded(queues, answer)))
         if not answer:
             raise Empty

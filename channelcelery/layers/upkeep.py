@@ -1,6 +1,7 @@
 """What workers do for a layer again and again: send what is due, and end what died without a word."""
 
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -8,7 +9,7 @@ from operator import attrgetter
 
 from channelcelery.core.envelope import decode_content, encode_content, encode_item
 from channelcelery.core.sends import DelayedSend, ReliableSend, Send
-from channelcelery.exceptions import BrokerRefused, BrokerUnavailable, LayerUnavailable
+from channelcelery.exceptions import BrokerUnavailable, LayerUnavailable
 from channelcelery.layers.layer import ChannelLayer
 from channelcelery.tracing import continuing
 
@@ -20,6 +21,8 @@ logger = logging.getLogger("django.channels.layer")
 _DUE_AT_ONCE = 500
 #: Milliseconds after which a delayed message whose channel was full is tried again.
 _AGAIN = 1_000
+#: Seconds of waiting after which a server counts as away; a channel that cannot be sent to says so at once.
+_AWAY = 0.5
 
 
 def reap(layer: ChannelLayer) -> int:
@@ -71,11 +74,12 @@ def send_due(layer: ChannelLayer) -> int:
     away = False
     for channel, group in groupby(due, key=attrgetter("channel")):
         sends = list(group)
-        # nobody but this process has them, which may end while it waits: where one was waited for, no other is
+        # nobody but this process has them, which may end while it waits: where one had to wait, no other does
         if not away:
+            begun = time.monotonic()
             sends, error = _send(layer, channel, sends)
             failure = error or failure
-            away = isinstance(error, BrokerUnavailable) and not isinstance(error, BrokerRefused)
+            away = error is not None and time.monotonic() - begun > _AWAY
         # as in 1.x: a second later there may be room (item 207)
         again += [replace(send, delay=_AGAIN) for send in sends]
     _wait_again(layer, again)

@@ -23,8 +23,8 @@ __all__ = ["AT_ONCE", "VirtualSource"]
 
 logger = logging.getLogger("django.channels.worker")
 
-#: Broker messages of one queue that are taken at once, where nothing is acknowledged.
-AT_ONCE = 8
+#: Broker messages of one queue that are taken at once, where nothing is acknowledged: those that carry little.
+AT_ONCE = 32
 
 
 class VirtualSource:

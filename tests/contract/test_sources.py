@@ -222,6 +222,24 @@ class TestShare:
         reading.drain()
         assert len(reading.received) == 1 + taken
 
+    def test_given_single_messages_and_then_batches_expect_few_of_these_taken_at_once(
+        self, broker: Broker, reader: Callable[..., Reader]
+    ) -> None:
+        """What they carry shows in their size only, before they are taken."""
+        publisher, reading = broker.publisher(), reader(share=64 * AT_ONCE, room=1, safe=True)
+        reading.consume("a")
+        publisher.publish("a", [item(0)])
+        reading.read(lambda: len(reading.received) == 1)
+        for _ in range(AT_ONCE):
+            publisher.publish("a", items(range(64)))
+        reading.room = 2
+        reading.read(lambda: len(reading.received) >= 2)
+        reading.drain()
+        assert 1 < len(reading.received) <= 9
+        reading.room = AT_ONCE + 1
+        reading.read(lambda: len(reading.received) == AT_ONCE + 1)
+        assert reading.numbers() == [0, *list(range(64)) * AT_ONCE]
+
     def test_given_what_a_later_version_wrote_beside_them_expect_it_kept(
         self, broker: Broker, reader: Callable[..., Reader]
     ) -> None:

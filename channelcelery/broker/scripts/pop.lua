@@ -8,6 +8,7 @@ KEYS   1 unacked  2 unacked_index  3 unacked_leases
        then for each queue its bell; then for each priority, the most urgent first, each queue's list
 ARGV   1 messages that may be taken  2 seconds of a lease  3 "1": take from the queues in turn, "0": in their order
        4 what the tags of this pop begin with  5 number of queues
+       6 bytes after which no more is taken of a queue that is read without acknowledgements
        then for each queue its name as JSON, or a number: it is read without acknowledgements, and so many are taken at most
        then the tags that are acknowledged
 Reads  the lists
@@ -18,7 +19,7 @@ Gives  {number of a queue from 1, tag or "", message, number, tag, message, …}
 local unacked, index, leases = KEYS[1], KEYS[2], KEYS[3]
 local room, turns, prefix, queues = tonumber(ARGV[1]), ARGV[3] == '1', ARGV[4], tonumber(ARGV[5])
 
-for i = 6 + queues, #ARGV do
+for i = 7 + queues, #ARGV do
   redis.call('HDEL', unacked, ARGV[i])
   redis.call('ZREM', index, ARGV[i])
   redis.call('ZREM', leases, ARGV[i])
@@ -34,7 +35,7 @@ for i = 4 + queues, #KEYS do
   left[i], share[i] = redis.call('LLEN', KEYS[i]), 0
 end
 for queue = 1, queues do
-  limit[queue] = tonumber(ARGV[5 + queue])
+  limit[queue] = tonumber(ARGV[6 + queue])
 end
 for first = 4 + queues, #KEYS, queues do
   local found = true
@@ -51,17 +52,28 @@ for first = 4 + queues, #KEYS, queues do
   end
 end
 
+-- the oldest of a list, the last first, until they have so many bytes: how many items each carries shows in its size only
+local function oldest(list, count, most)
+  local found, bytes = {}, 0
+  while #found < count and bytes < most do
+    found[#found + 1] = redis.call('LINDEX', list, -1 - #found)
+    bytes = bytes + #found[#found]
+  end
+  return found
+end
+
 local answer, registered = {}, 0
 for i = 4 + queues, #KEYS do
   if share[i] > 0 then
     local queue = (i - 4) % queues + 1
-    local messages = redis.call('LRANGE', KEYS[i], -share[i], -1)
-    for m = #messages, 1, -1 do
+    local messages = oldest(KEYS[i], share[i], limit[queue] and tonumber(ARGV[6]) or math.huge)
+    left[i], share[i] = left[i] + share[i] - #messages, #messages
+    for m = 1, #messages do
       local tag = ''
       if not limit[queue] then
         registered = registered + 1
         tag = string.format('%s%02d', prefix, registered)  -- in the order of their names too
-        redis.call('HSET', unacked, tag, '[' .. messages[m] .. ', "", ' .. ARGV[5 + queue] .. ']')
+        redis.call('HSET', unacked, tag, '[' .. messages[m] .. ', "", ' .. ARGV[6 + queue] .. ']')
         redis.call('ZADD', index, taken_at, tag)
         redis.call('ZADD', leases, ends_at, tag)
       end

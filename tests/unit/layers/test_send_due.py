@@ -9,7 +9,8 @@ import pytest
 from channelcelery.channel import Channel
 from channelcelery.core.envelope import encode_content, encode_item
 from channelcelery.core.sends import ChannelSend, DelayedSend
-from channelcelery.exceptions import BrokerRefused, BrokerUnavailable, LayerUnavailable
+from channelcelery.exceptions import BrokerUnavailable, LayerUnavailable
+from channelcelery.layers import upkeep
 from channelcelery.layers.upkeep import send_due
 from tests.fakes import FakeLayer
 
@@ -51,23 +52,25 @@ def test_if_a_channel_is_full_expect_its_messages_again_a_second_later(
 
 
 @pytest.mark.parametrize(
-    ("error", "sent", "waiting"),
-    [(BrokerRefused("on purpose"), {"b": [{"n": 1}]}, "a"), (BrokerUnavailable("on purpose"), {}, "ab")],
+    ("waits", "sent", "waiting"),
+    [(0.1, {"b": [{"n": 1}]}, "a"), (0.6, {}, "ab")],
 )
 def test_if_the_broker_takes_one_channel_s_not_expect_those_again_and_where_it_is_away_no_other_to_wait_for_it(
     layer: FakeLayer,
     again: list[DelayedSend],
     monkeypatch: pytest.MonkeyPatch,
-    error: BrokerUnavailable,
+    waits: float,
     sent: dict[str, Any],
     waiting: str,
 ) -> None:
     """What was taken is in this process alone, which may end meanwhile: expect it back as soon as it can be."""
-    publish = layer.publisher.publish
+    publish, clock, waited = layer.publisher.publish, time.monotonic, [0.0]
+    monkeypatch.setattr(upkeep.time, "monotonic", lambda: clock() + waited[0])
 
     def take_b(channel: str, items: Sequence[bytes]) -> None:
         if channel == "a":
-            raise error
+            waited[0] += waits
+            raise BrokerUnavailable("on purpose")
         publish(channel, items)
 
     monkeypatch.setattr(layer.publisher, "publish", take_b)
