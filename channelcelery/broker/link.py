@@ -45,6 +45,7 @@ class Link:
         self._options = dict(options or {})
         self._after_fork = after_fork
         self._forget()
+        self._pid = os.getpid()
 
     def _forget(self) -> None:
         # after a fork nothing of the parent's may be used, the lock included: another thread may have held it
@@ -57,7 +58,6 @@ class Link:
         self._recoverable: tuple[type[BaseException], ...] = (OperationalError, OSError)
         self._errors: tuple[type[BaseException], ...] = self._recoverable
         self._until = 0.0
-        self._pid = os.getpid()  # last: other threads look at it meanwhile
 
     @contextmanager
     def exclusively(self) -> Iterator[None]:
@@ -69,14 +69,15 @@ class Link:
         if self._pid != os.getpid():
             self._forget()
             self._after_fork()
-        until = time.monotonic() + self._timeout
-        if not self._lock.acquire(timeout=self._timeout):
+            self._pid = os.getpid()  # last: other threads look at it meanwhile
+        until, lock = time.monotonic() + self._timeout, self._lock
+        if not lock.acquire(timeout=self._timeout):
             raise BrokerUnavailable("another thread has been waiting for it for too long")
         self._until = until
         try:
             yield
         finally:
-            self._lock.release()
+            lock.release()
 
     def persist(self, call: Callable[[], Any]) -> Any:
         """Call something on the connection, on a new one where it broke, until the time limit.

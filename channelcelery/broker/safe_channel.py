@@ -229,9 +229,13 @@ class SafeChannel(PuttingChannel):
     def break_off(self) -> None:
         """Count as broken, since another connection did and all are dropped with it."""
         # an answer that is on its way would say that all is well; in a fork it is the parent's
-        if self.popping and self._pid == os.getpid():
-            self._finish_pop()
-        self.broken = True
+        try:
+            if self.popping and self._pid == os.getpid():
+                self._finish_pop()
+        except Exception as error:  # such as that of a server which is a replica now: others are to hear of it, too
+            logger.debug("an answer of Redis could not be read: %r", error)
+        finally:
+            self.broken = True
 
     def _finish_pop(self) -> None:
         """Read what is on its way to nobody, so that it goes back into its queue at once."""

@@ -10,7 +10,7 @@ from channelcelery.conf import LayerConfig
 from channelcelery.core.delays import decode_delayed, encode_delayed
 from channelcelery.core.delivery import host_of
 from channelcelery.core.sends import DelayedSend
-from channelcelery.exceptions import InvalidEnvelope
+from channelcelery.exceptions import InvalidEnvelope, LayerUnavailable
 from channelcelery.layers.redis_clients import reaching_redis, sync_client
 from channelcelery.layers.redis_scripts import Scripts
 from channelcelery.layers.seals import seal_of
@@ -42,10 +42,15 @@ class RedisDelayStore:
         def host(send: DelayedSend) -> int:
             return host_of(send.channel, len(self._clients))
 
-        taken = True
+        taken, failure = True, None
         for number, group in groupby(sorted(sends, key=host), key=host):
             pairs = [part for send in group for part in (send.delay, self._sealed(send))]
-            taken = bool(self._run(number, "delay", self._capacity, *pairs)) and taken
+            try:
+                taken = bool(self._run(number, "delay", self._capacity, *pairs)) and taken
+            except LayerUnavailable as error:  # the other hosts may take theirs
+                failure = error
+        if failure is not None:
+            raise failure
         return taken
 
     def _sealed(self, send: DelayedSend) -> bytes:
@@ -54,12 +59,20 @@ class RedisDelayStore:
     def take_due(self, limit: int) -> list[DelayedSend]:
         """Take what is due; see `DelayStore.take_due`. What cannot be read is logged and dropped."""
         due: list[DelayedSend] = []
+        failure: LayerUnavailable | None = None
         for number in range(len(self._clients)):
-            for packed in self._run(number, "due", limit):
+            try:
+                taken = self._run(number, "due", limit)
+            except LayerUnavailable as error:  # what another host gave is nowhere else
+                failure = error
+                continue
+            for packed in taken:
                 try:
                     due.append(decode_delayed(self._seal.open(packed, "delayed")))
                 except InvalidEnvelope as error:
                     logger.error("a delayed message cannot be read and is dropped: %s", error)
+        if failure is not None and not due:
+            raise failure
         return due
 
     def flush(self) -> None:

@@ -1,6 +1,7 @@
 """What workers do for a layer again and again: send what is due, and end what died without a word."""
 
 import logging
+import random
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,7 +10,7 @@ from operator import attrgetter
 
 from channelcelery.core.envelope import decode_content, encode_content, encode_item
 from channelcelery.core.sends import DelayedSend, ReliableSend, Send
-from channelcelery.exceptions import BrokerUnavailable, LayerUnavailable
+from channelcelery.exceptions import BrokerUnavailable, ChannelCeleryError, LayerUnavailable
 from channelcelery.layers.layer import ChannelLayer
 from channelcelery.tracing import continuing
 
@@ -49,7 +50,7 @@ def reap(layer: ChannelLayer) -> int:
             layer.publisher.put_back(channel, items)
         except BrokerUnavailable as error:
             del items[: error.settled]
-            layer.dropped["broker_unanswered"] += error.in_doubt
+            _doubt(layer, channel, error.in_doubt)
             raise
         del layer.owed[channel]
     return len(orphans)
@@ -67,50 +68,64 @@ def send_due(layer: ChannelLayer) -> int:
     Raises:
         LayerUnavailable: Redis did not answer; what was not sent waits again.
         BrokerUnavailable: the broker did not take a message; what was not sent waits again.
+        Exception: whatever else a client library raises; what was not sent waits again.
     """
     due = sorted(layer.delays.take_due(_DUE_AT_ONCE), key=attrgetter("channel"))
+    groups = [(channel, list(group)) for channel, group in groupby(due, key=attrgetter("channel"))]
+    # so that one that cannot be sent to for long does not keep the same others waiting each time
+    random.shuffle(groups)
     again: list[DelayedSend] = []
-    failure: BrokerUnavailable | LayerUnavailable | None = None
+    failure: Exception | None = None
     away = False
-    for channel, group in groupby(due, key=attrgetter("channel")):
-        sends = list(group)
+    for channel, sends in groups:
         # nobody but this process has them, which may end while it waits: where one had to wait, no other does
+        left = sends
         if not away:
             begun = time.monotonic()
-            sends, error = _send(layer, channel, sends)
+            left, error = _send(layer, channel, sends)
             failure = error or failure
             away = error is not None and time.monotonic() - begun > _AWAY
         # as in 1.x: a second later there may be room (item 207)
-        again += [replace(send, delay=_AGAIN) for send in sends]
+        again += [replace(send, delay=_AGAIN) for send in left]
     _wait_again(layer, again)
     if failure is not None:
         raise failure
     return len(due)
 
 
-def _send(
-    layer: ChannelLayer, channel: str, sends: list[DelayedSend]
-) -> tuple[list[DelayedSend], BrokerUnavailable | LayerUnavailable | None]:
+def _send(layer: ChannelLayer, channel: str, sends: list[DelayedSend]) -> tuple[list[DelayedSend], Exception | None]:
     """Send the messages of one channel, and return those that it did not take, and why if it was no lack of room."""
+    pairs = [(send, prepared) for send in sends if (prepared := _prepare(layer, send)) is not None]
     # reliable ones leave one by one, so that it is known which
     size = 1 if layer.is_reliable(channel) else len(sends)
-    while sends:
-        some = sends[:size]
+    while pairs:
+        left = [send for send, _ in pairs]
         try:
-            if layer.flush_sends([_prepare(layer, send) for send in some]):
-                return sends, None
-        except LayerUnavailable as error:
-            return sends, error
+            if layer.flush_sends([prepared for _, prepared in pairs[:size]]):
+                return left, None
         except BrokerUnavailable as error:
-            layer.dropped["broker_unanswered"] += error.in_doubt
-            return sends[error.settled :], error
-        sends = sends[size:]
+            _doubt(layer, channel, error.in_doubt)
+            return left[error.settled :], error
+        except Exception as error:  # nobody else has them, whatever a client library raises
+            return left, error
+        pairs = pairs[size:]
     return [], None
 
 
-def _prepare(layer: ChannelLayer, due: DelayedSend) -> Send:
-    with continuing(due.trace):
-        send = layer.prepare(due.channel, decode_content(due.content))
+def _doubt(layer: ChannelLayer, channel: str, count: int) -> None:
+    if count:
+        layer.dropped["broker_unanswered"] += count
+        logger.error("%d messages for %s may be lost, since the broker did not answer", count, channel)
+
+
+def _prepare(layer: ChannelLayer, due: DelayedSend) -> Send | None:
+    try:
+        with continuing(due.trace):
+            send = layer.prepare(due.channel, decode_content(due.content))
+    except ChannelCeleryError as error:  # such as a limit that is lower now: it would come back for ever
+        layer.dropped["delayed_lost"] += 1
+        logger.error("a delayed message for %s cannot be sent and is dropped: %s", due.channel, error)
+        return None
     # it was sent when its channel had no outbox, and a worker's main process keeps away from the database
     return replace(send, outbox=False) if isinstance(send, ReliableSend) else send
 

@@ -60,7 +60,8 @@ class ChannelsStep(Worker, StartStopStep):
         listen_to(self._queues.values())
         self._seen: OrderedDict[str, None] = OrderedDict()
         self._source: Source | None = None
-        self._chores = Chores(dict.fromkeys(alias for alias, _ in self._queues.values()), self._takes)
+        aliases = dict.fromkeys(alias for alias, _ in self._queues.values())
+        self._chores = Chores(aliases, self._takes, lambda lost: self._on_loop(self.counts.update, lost))
         self._hub: Any = None
         self._soon: Callable[..., object] = _at_once
         self._pool: Any = None
@@ -173,6 +174,7 @@ class ChannelsStep(Worker, StartStopStep):
         except (*consumer.connection_errors, *consumer.channel_errors) as error:
             logger.debug("the broker's connection was closed already: %s", error)
         if final:
+            self._chores.stop()  # or it takes messages meanwhile, and the connection that gives back
             self._give_back()
         else:
             self.handover.forget_unowned()
@@ -235,11 +237,18 @@ class ChannelsStep(Worker, StartStopStep):
     def _takes(self, alias: str) -> Take:
         def take(channel: str, item: bytes) -> bool:
             here = self._hub is not None and (alias, channel) in self._queues.values()
-            if here:  # the chores call this, on their thread
-                self._hub.call_soon(self.handover.take, (alias, channel), (item,))
+            if here:
+                self._on_loop(self.handover.take, (alias, channel), (item,))
             return here
 
         return take
+
+    def _on_loop(self, call: Callable[..., object], *arguments: object) -> None:
+        # for the chores, which have a thread of their own
+        if self._hub is None:
+            call(*arguments)
+        else:
+            self._hub.call_soon(call, *arguments)
 
     def _has_room(self) -> bool:
         return self.handover.has_room

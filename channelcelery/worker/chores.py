@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Collection
 
 from channelcelery.core.bursts import Bursts
@@ -34,11 +35,18 @@ class Chores:
     Args:
         aliases: the layers to look after.
         takes: makes, for an alias, what takes messages in front of those that wait at the broker.
+        count: gets counts of what was lost, by reason.
     """
 
-    def __init__(self, aliases: Collection[str], takes: Callable[[str], Take]) -> None:
+    def __init__(
+        self,
+        aliases: Collection[str],
+        takes: Callable[[str], Take],
+        count: Callable[[Counter[str]], object] = lambda lost: None,
+    ) -> None:
         self._aliases = tuple(aliases)
         self._takes = takes
+        self._count = count
         self._bursts = Bursts()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
@@ -55,9 +63,15 @@ class Chores:
     def stop(self) -> None:
         """Begin nothing more, and wait for what is under way: messages that it has taken are nowhere else."""
         self._stopped.set()
-        if self._thread is not None:
-            limit = max((channel_layers.config(alias).publish_timeout for alias in self._aliases), default=0.0)
-            self._thread.join(limit + _REST)
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return
+        # a try that begins just within the limit takes as long again
+        limit = 2 * max((channel_layers.config(alias).publish_timeout for alias in self._aliases), default=0.0)
+        thread.join(limit + _REST)
+        if thread.is_alive():
+            logger.error("what is under way for delayed messages and dead interface processes is not waited for")
+            return
         if owed := sum(len(items) for alias in self._aliases for items in channel_layers[alias].owed.values()):
             logger.error("%d disconnects of dead interface processes are lost: the broker did not take them", owed)
 
@@ -65,12 +79,12 @@ class Chores:
         sweep_at, reap_at = time.monotonic(), time.monotonic() + REAP_EVERY
         sweep_every = SWEEP * min((channel_layers.config(alias).order_stall for alias in self._aliases), default=10.0)
         while not stopped.wait(SEND_DUE_EVERY):
-            well = self._for_each(send_due)
+            well = self._for_each(send_due, stopped)
             if well and time.monotonic() >= sweep_at:
-                well = self._for_each(self._sweep_orders)
+                well = self._for_each(self._sweep_orders, stopped)
                 sweep_at = time.monotonic() + sweep_every
             if well and time.monotonic() >= reap_at:
-                well = self._for_each(reap)
+                well = self._for_each(reap, stopped)
                 reap_at = time.monotonic() + REAP_EVERY
             if not well:
                 stopped.wait(_REST)
@@ -78,14 +92,19 @@ class Chores:
     def _sweep_orders(self, layer: ChannelLayer) -> int:
         return sweep_orders(layer, self._takes(layer.alias))
 
-    def _for_each(self, chore: Callable[[ChannelLayer], int]) -> bool:
+    def _for_each(self, chore: Callable[[ChannelLayer], int], stopped: threading.Event) -> bool:
         well = True
         for alias in self._aliases:
+            if stopped.is_set():
+                return False
+            layer = channel_layers[alias]
             try:
-                chore(channel_layers[alias])
+                chore(layer)
             except Exception as error:  # the thread must outlive whatever a client library raises
                 well = False
                 self._tell(chore.__name__, error)
+            if layer.dropped:
+                self._count(layer.take_dropped())
         return well
 
     def _tell(self, chore: str, error: Exception) -> None:

@@ -22,7 +22,7 @@ _bursts = Bursts()
 WAIT_FOR_ROOM = 2.0
 BETWEEN_TRIES = 0.2
 #: Seconds after which a worker that ends puts nothing more back: process managers wait for 30 s before they kill.
-PUT_BACK = 15.0
+PUT_BACK = 10.0
 
 
 def flush(waiting: Sequence[tuple[ChannelLayer, Send]]) -> Counter[str]:
@@ -94,6 +94,8 @@ def put_back(layer: ChannelLayer, channel: str, items: Sequence[bytes], until: f
             logger.error("%d messages of %s may be lost: %s", doubtful, channel, error)
         except BrokerUnavailable as error:
             return lost + _lose(channel, left[error.taken :], error)
+        except Exception as error:  # other channels are to be put back, whatever a client library raises
+            return lost + _lose(channel, left, repr(error))
     return lost
 
 
@@ -142,8 +144,8 @@ def _flush_queued(layer: ChannelLayer, sends: Sequence[ChannelSend], dropped: Co
                 if not layer.flush_sends(waiting[channel]):
                     del waiting[channel]
         except BrokerUnavailable as error:
-            lost = sum(map(len, waiting.values()))
-            dropped["broker_unavailable"] += lost
+            lost = sum(map(len, waiting.values())) - error.settled
+            dropped += Counter(broker_unavailable=lost, broker_unanswered=error.in_doubt)
             logger.error("%d messages were dropped: %s", lost, error)
             return
         if waiting and time.monotonic() >= deadline:

@@ -116,3 +116,20 @@ def test_given_a_normal_end_expect_what_has_not_begun_back_at_once(worker: Worke
     other.consume(queue)
     (message,) = other.read(1, timeout=LEASE / 3)
     assert message.payload == "waits"
+
+
+def test_if_an_answer_on_its_way_is_an_error_expect_all_channels_to_hear_of_the_end(
+    worker: Worker, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As from a server that has become a replica: what runs is not to be put back for that."""
+    queue = new_queue()
+    with redis.Redis.from_url(redis_url) as client:
+        begin_pop(worker, client, queue)
+        first, second = worker.channel, worker.connection.channel()
+
+        def fail(*arguments: Any, **options: Any) -> Any:
+            raise redis.ResponseError("READONLY You can't write against a read only replica.")
+
+        monkeypatch.setattr(first, "_answer", fail)
+        worker.connection.collect(socket_timeout=0.2)
+        assert (first.broken, second.broken) == (True, True)

@@ -4,12 +4,14 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 import redis
 
 from channelcelery.broker.ledger import Ledger
 from channelcelery.conf import LayerConfig, layer_config
+from channelcelery.core.delivery import host_of
 from channelcelery.core.envelope import encode_content
 from channelcelery.core.sends import DelayedSend
 from channelcelery.exceptions import LayerUnavailable
@@ -108,6 +110,29 @@ def test_if_redis_is_not_there_then_the_error_says_so() -> None:
     store = RedisDelayStore(config("redis://127.0.0.1:1/0"))
     with pytest.raises(LayerUnavailable):
         store.add([DelayedSend("work", CONTENT, 1)])
+
+
+def test_if_one_redis_of_two_is_away_expect_what_the_other_gives_and_takes(redis_url: str) -> None:
+    """Given messages of many channels, which are spread over both / Expect those of the first, and no others lost."""
+    names = [f"work-{number}" for number in range(20)]
+    here = RedisDelayStore(config(redis_url, "redis://127.0.0.1:1/0"))
+    with pytest.raises(LayerUnavailable):
+        here.add([DelayedSend(name, CONTENT, 1) for name in names])
+    taken: list[str] = []
+    first = [name for name in names if host_of(name, 2) == 0]
+    assert 0 < len(first) < len(names)
+    wait_until(lambda: take_some(here, taken) >= len(first), timeout=10)
+    assert sorted(taken) == sorted(first)
+    with pytest.raises(LayerUnavailable):
+        here.take_due(10)
+    here.close()
+
+
+def take_some(store: DelayStore, taken: list[str]) -> int:
+    """Take what is due, if anything, and return how many were taken in all."""
+    with suppress(LayerUnavailable):
+        taken.extend(send.channel for send in store.take_due(10))
+    return len(taken)
 
 
 @pytest.fixture

@@ -136,7 +136,7 @@ def test_if_a_worker_ends_while_the_broker_is_away_then_what_was_due_is_lost_to_
     with redis.Redis.from_url(redis_url) as store, setup.worker(concurrency=1) as worker:
         setup.python(
             "import django; django.setup(); from channelcelery import Channel\n"
-            f"for n in range(60): Channel({channels}[n % 3]).send({{'seconds': 0, 'number': n}}, delay=3_000)"
+            f"for n in range(60): Channel({channels}[n % 3]).send({{'seconds': 0, 'number': n}}, delay=6_000)"
         )
         assert store.zcard("cc:delayed") == 60
         rabbit.stop()

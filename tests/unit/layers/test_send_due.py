@@ -9,7 +9,7 @@ import pytest
 from channelcelery.channel import Channel
 from channelcelery.core.envelope import encode_content, encode_item
 from channelcelery.core.sends import ChannelSend, DelayedSend
-from channelcelery.exceptions import BrokerUnavailable, LayerUnavailable
+from channelcelery.exceptions import BrokerUnavailable, LayerUnavailable, MessageTooLarge
 from channelcelery.layers import upkeep
 from channelcelery.layers.upkeep import send_due
 from tests.fakes import FakeLayer
@@ -18,8 +18,9 @@ CONTENT = encode_content({"n": 1}, 100)
 
 
 @pytest.fixture
-def layer() -> FakeLayer:
-    """A layer on which two messages are due."""
+def layer(monkeypatch: pytest.MonkeyPatch) -> FakeLayer:
+    """A layer on which two messages are due, that for "a" first."""
+    monkeypatch.setattr(upkeep.random, "shuffle", lambda groups: None)
     layer = FakeLayer()
     for name in ("a", "b"):
         Channel(name, channel_layer=layer).send({"n": 1}, delay=1)
@@ -138,3 +139,33 @@ def test_if_the_process_ends_in_the_middle_expect_none_sent_twice(
     monkeypatch.setattr(layer.publisher, "publish", publish)
     assert send_due(layer) == 0
     assert layer.publisher.queues == {"a": [{"n": 1}]}
+
+
+def test_if_a_message_can_no_longer_be_sent_expect_it_counted_and_the_others_sent(
+    layer: FakeLayer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Such as one above a limit that was lowered meanwhile: it would come back for ever."""
+    prepare = layer.prepare
+
+    def refuse_a(channel: str, content: object) -> Any:
+        if channel == "a":
+            raise MessageTooLarge(2, 1)
+        return prepare(channel, content)
+
+    monkeypatch.setattr(layer, "prepare", refuse_a)
+    assert send_due(layer) == 2
+    assert layer.publisher.queues == {"b": [{"n": 1}]}
+    assert layer.dropped == {"delayed_lost": 1}
+    assert "a delayed message for a cannot be sent and is dropped" in caplog.text
+
+
+def test_if_a_client_library_raises_what_nobody_knows_expect_all_that_was_taken_again(
+    layer: FakeLayer, again: list[DelayedSend], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(channel: str, items: Sequence[bytes]) -> NoReturn:
+        raise KeyError(channel)
+
+    monkeypatch.setattr(layer.publisher, "publish", fail)
+    with pytest.raises(KeyError):
+        send_due(layer)
+    assert [send.channel for send in again] == ["a", "b"]

@@ -1,6 +1,7 @@
 """What a worker does beside running consumers: how often it looks, by a clock of the test's own."""
 
 import threading
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -74,7 +75,37 @@ def test_expect_the_end_to_wait_for_what_was_taken_and_to_say_what_nobody_will_h
     ending = threading.Thread(target=lambda: (made.stop(), ended.append(done.is_set())))
     ended: list[bool] = []
     ending.start()
+    ending.join(0.1)
+    assert ending.is_alive()
     go_on.set()
     ending.join(10)
     assert ended == [True]
     assert "2 disconnects of dead interface processes are lost" in caplog.text
+
+
+def test_if_the_worker_ends_between_two_layers_expect_no_more_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is begun then might not come to its end."""
+    stopped, seen = threading.Event(), []
+
+    def send_due(layer: ChannelLayer) -> int:
+        seen.append(layer.alias)
+        stopped.set()
+        return 0
+
+    monkeypatch.setattr(chores, "send_due", send_due)
+    monkeypatch.setattr(chores, "reap", lambda layer: seen.append("reap"))
+    Chores(["default", "default"], lambda alias: lambda channel, item: False)._run(stopped)
+    assert seen == ["default"]
+
+
+def test_what_is_lost_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lose(layer: ChannelLayer) -> int:
+        layer.dropped["delayed_lost"] += 2
+        raise LayerUnavailable("gone")
+
+    counts: Counter[str] = Counter()
+    monkeypatch.setattr(chores, "send_due", lose)
+    made = Chores(["default"], lambda alias: lambda channel, item: False, counts.update)
+    made._run(Looks(2))
+    assert counts == {"delayed_lost": 2}
+    assert not channel_layers["default"].dropped

@@ -206,6 +206,15 @@ class TestPuttingBack:
         assert flush_module.put_back(layer, "a", contents(5)) == {"broker_unavailable": 2}
         assert "2 messages of a are lost" in caplog.text
 
+    def test_if_a_client_library_raises_what_nobody_knows_expect_it_counted(
+        self, layer: FakeLayer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(layer.publisher, "put_back", broken(KeyError("on purpose")))
+        assert flush_module.put_all_back([(layer, "a", contents(2)), (layer, "b", contents(1))]) == {
+            "broker_unavailable": 3
+        }
+        assert "2 messages of a are lost: KeyError('on purpose')" in caplog.text
+
     def test_if_some_channels_take_all_the_time_expect_the_others_counted_and_not_tried(
         self, layer: FakeLayer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
