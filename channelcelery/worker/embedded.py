@@ -51,6 +51,8 @@ class EmbeddedWorker:
         Args:
             timeout: seconds to wait for them.
         """
+        if self._thread.ident is None:  # it was never started
+            return
         state.should_stop = 0  # type: ignore[assignment]  # the exit code
         self._thread.join(timeout)
         if self._thread.is_alive():

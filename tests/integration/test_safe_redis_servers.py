@@ -131,6 +131,8 @@ def test_redis_cluster(tmp_path: Path) -> None:
         "",
         "--cluster-enabled",
         "yes",
+        "--cluster-port",  # or it is 10,000 above the other, which may be taken
+        str(free_port()),
     ]
     with Process([find_program("redis-server", package="redis-server"), *options]):
         wait_until(lambda: is_listening(port), what="the node")

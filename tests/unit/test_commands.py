@@ -239,3 +239,21 @@ def test_given_options_of_runworker_expect_those_of_celery(
     monkeypatch.setattr(runworker, "install", lambda app: SimpleNamespace(worker_main=given.append))
     call_command("runworker", *options)
     assert given == [["worker", *argv]]
+
+
+def test_if_autoreload_ends_the_process_expect_its_worker_ended_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or a message that comes just then finds that Python has taken the pool's threads away already."""
+    ended: list[float] = []
+
+    class Worker:
+        def stop(self, timeout: float) -> None:
+            ended.append(timeout)
+
+    def reload(self: runserver.Command, **options: Any) -> None:
+        self._worker = Worker()  # type: ignore[assignment]
+        raise SystemExit(3)
+
+    monkeypatch.setattr(runserver.DjangoCommand, "run", reload)
+    with pytest.raises(SystemExit):
+        runserver.Command().run()
+    assert ended == [1.0]

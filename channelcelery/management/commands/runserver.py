@@ -26,11 +26,16 @@ from channelcelery.worker.embedded import EmbeddedWorker
 __all__ = ["Command"]
 
 
+#: Seconds that consumers have to end when the code has changed, or somebody pressed Ctrl-C beside autoreload.
+_RELOAD = 1.0
+
+
 class Command(DjangoCommand):
     """Serve pages and sockets and run consumers, for development; without a layer this is Django's own command."""
 
     addr: str
     port: str
+    _worker: EmbeddedWorker | None = None
 
     help = "Starts a server for development: pages, sockets and a worker in one process."
 
@@ -55,6 +60,15 @@ class Command(DjangoCommand):
         handler = super().get_handler(*args, **options)
         return StaticFilesHandler(handler) if _has_static(options) else handler
 
+    def run(self, **options: Any) -> None:
+        try:
+            super().run(**options)
+        finally:
+            # autoreload leaves the thread that runs `inner_run` to the end of the process, in which Python takes the
+            # worker's threads from it before it ends
+            if self._worker is not None:
+                self._worker.stop(_RELOAD)
+
     def inner_run(self, *args: Any, **options: Any) -> None:
         alias = options["layer"]
         if options["noasgi"] or (alias == DEFAULT_CHANNEL_LAYER and alias not in channel_layers):
@@ -75,6 +89,7 @@ class Command(DjangoCommand):
             if worker is not None:
                 if not options.get("use_static_handler", True):
                     _leave_files_to_views(alias)
+                self._worker = worker
                 worker.start()
             self._announce(alias, binding, worker is not None)
             if threading.current_thread() is threading.main_thread():
@@ -87,6 +102,7 @@ class Command(DjangoCommand):
         finally:
             if worker is not None:
                 worker.stop()
+                self._worker = None
         if not started:
             # as Django's own command does, so that autoreload's parent ends too
             os._exit(1)
