@@ -2,14 +2,18 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 __all__ = ["Changes", "Memberships"]
 
 #: Groups that one call of `Memberships.expired` looks at, about a millisecond's.
 _LOOKED_AT = 2_000
 
+#: What is in groups: anything that a dict takes as a key.
+Connection = TypeVar("Connection")
 
-class Memberships:
+
+class Memberships(Generic[Connection]):
     """The groups of each connection and the connections of each group; neither side keeps empty ones."""
 
     __slots__ = ("_groups", "_members", "_unseen")
@@ -17,44 +21,44 @@ class Memberships:
     def __init__(self) -> None:
         # groups that `expired` has not looked at yet in this round
         self._unseen: list[str] = []
-        self._groups: dict[str, set[str]] = {}
+        self._groups: dict[Connection, set[str]] = {}
         # when each was added, the one that was not for the longest time first
-        self._members: dict[str, dict[str, float]] = {}
+        self._members: dict[str, dict[Connection, float]] = {}
 
     def __len__(self) -> int:
         """How many groups there are."""
         return len(self._members)
 
-    def join(self, group: str, token: str, now: float) -> None:
+    def join(self, group: str, connection: Connection, now: float) -> None:
         """Make a connection a member; joining again renews it (Channels 1.x, items 29 and 58).
 
         Args:
             group: the group's name.
-            token: the connection.
+            connection: the new member.
             now: a monotonic time in seconds.
         """
         members = self._members.setdefault(group, {})
-        members.pop(token, None)
-        members[token] = now
-        self._groups.setdefault(token, set()).add(group)
+        members.pop(connection, None)
+        members[connection] = now
+        self._groups.setdefault(connection, set()).add(group)
 
-    def groups_of(self, token: str) -> Collection[str]:
+    def groups_of(self, connection: Connection) -> Collection[str]:
         """Return the groups that a connection is in: a live view."""
-        return self._groups.get(token, frozenset())
+        return self._groups.get(connection, frozenset())
 
-    def leave(self, group: str, token: str) -> None:
+    def leave(self, group: str, connection: Connection) -> None:
         """End a membership; one that does not exist changes nothing."""
         members = self._members.get(group, {})
-        members.pop(token, None)
+        members.pop(connection, None)
         if not members:
             self._members.pop(group, None)
-        groups = self._groups.get(token, set())
+        groups = self._groups.get(connection, set())
         groups.discard(group)
         if not groups:
-            self._groups.pop(token, None)
+            self._groups.pop(connection, None)
 
-    def expired(self, before: float, limit: int) -> list[tuple[str, str]]:
-        """Return (group, token) memberships that were last renewed before a time; they end when someone ends them.
+    def expired(self, before: float, limit: int) -> list[tuple[str, Connection]]:
+        """Return (group, connection) memberships that were last renewed before a time; they end when someone ends them.
 
         A call looks at some of very many groups and the next one at those after them, so that none takes long.
 
@@ -62,33 +66,33 @@ class Memberships:
             before: a monotonic time in seconds.
             limit: how many are returned at most.
         """
-        found: list[tuple[str, str]] = []
+        found: list[tuple[str, Connection]] = []
         if not self._unseen:
             self._unseen = list(self._members)
         for _ in range(min(_LOOKED_AT, len(self._unseen))):
             group = self._unseen.pop()
-            for token, renewed in self._members.get(group, {}).items():
+            for connection, renewed in self._members.get(group, {}).items():
                 if renewed >= before or len(found) == limit:
                     break
-                found.append((group, token))
+                found.append((group, connection))
             if len(found) == limit:
                 break
         return found
 
-    def remove(self, token: str) -> tuple[str, ...]:
+    def remove(self, connection: Connection) -> tuple[str, ...]:
         """End every membership of a connection and return the groups it was in."""
-        groups = tuple(self._groups.get(token, ()))
+        groups = tuple(self._groups.get(connection, ()))
         for group in groups:
-            self.leave(group, token)
+            self.leave(group, connection)
         return groups
 
-    def members(self, group: str) -> Collection[str]:
+    def members(self, group: str) -> Collection[Connection]:
         """Return the connections in a group: a live view, to be copied by who changes memberships meanwhile."""
         return self._members.get(group, {}).keys()
 
-    def snapshot(self) -> dict[str, tuple[str, ...]]:
+    def snapshot(self) -> dict[str, tuple[Connection, ...]]:
         """Return group -> members, as of now."""
-        return {group: tuple(tokens) for group, tokens in self._members.items()}
+        return {group: tuple(members) for group, members in self._members.items()}
 
     def clear(self) -> None:
         """Forget every membership."""

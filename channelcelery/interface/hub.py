@@ -6,7 +6,7 @@ loop, and nothing in it waits.
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from channelcelery.core.inbox import Entry, GroupEntry, JoinEntry, LeaveEntry, RepliesEntry
@@ -83,7 +83,7 @@ class Hub:
         self._group_expiry = group_expiry
         self._most_groups = most_groups
         self._sockets: dict[str, LocalSocket] = {}
-        self._memberships = Memberships()
+        self._memberships: Memberships[LocalSocket] = Memberships()
         #: what came for connections and for groups
         self.replies = self.group_sends = 0
 
@@ -113,10 +113,10 @@ class Hub:
             token: the socket's.
             published: whether any message of it may have been read.
         """
-        if self._sockets.pop(token, None) is not None:
+        if (socket := self._sockets.pop(token, None)) is not None:
             # the messages of a socket may have an order, whose state ends some time after the socket does
             known = published and not is_http_token(token)
-            self.changes.close(token, self._memberships.remove(token), known=known)
+            self.changes.close(token, self._memberships.remove(socket), known=known)
             self._changed()
 
     def channels(self) -> dict[str, str]:
@@ -125,11 +125,13 @@ class Hub:
 
     def groups(self) -> dict[str, tuple[str, ...]]:
         """Return group -> tokens of its local members, as of now."""
-        return self._memberships.snapshot()
+        members = self._memberships.snapshot()
+        return {group: tuple(socket.token for socket in sockets) for group, sockets in members.items()}
 
     def expired(self) -> list[tuple[str, str]]:
         """Return (group, token) memberships that are to end since nobody renewed them (item 58); some of very many."""
-        return self._memberships.expired(time.monotonic() - self._group_expiry, _EXPIRED_AT_ONCE)
+        found = self._memberships.expired(time.monotonic() - self._group_expiry, _EXPIRED_AT_ONCE)
+        return [(group, socket.token) for group, socket in found]
 
     def apply(self, entry: Entry) -> Iterator[None]:
         """Do what an inbox entry says, pausing between slices of a large fan-out; never raises.
@@ -148,7 +150,8 @@ class Hub:
             case JoinEntry(group, token):
                 self._join(group, token)
             case LeaveEntry(group, token):
-                self._memberships.leave(group, token)
+                if (socket := self._sockets.get(token)) is not None:
+                    self._memberships.leave(group, socket)
 
     def _deliver(self, token: str, reply: Mapping[str, Any]) -> None:
         if (socket := self._sockets.get(token)) is None:
@@ -161,44 +164,42 @@ class Hub:
             self._blame(socket)
 
     def _join(self, group: str, token: str) -> None:
-        groups = self._memberships.groups_of(token)
         if (socket := self._sockets.get(token)) is None:
             # it closed while the join was under way: nobody else will end this membership
             self.changes.leave([(group, token)])
             self._changed()
-        elif len(groups) >= self._most_groups and group not in groups:
+        elif len(groups := self._memberships.groups_of(socket)) >= self._most_groups and group not in groups:
             text = "a socket of %.200a was closed: it is in CONFIG['socket_groups'] groups, and %.100a is one more"
             self._faults.note("socket_groups", text, socket.path, group)
             self.changes.leave([(group, token)])
             self._changed()
             socket.close(_AGAINST_POLICY)
         else:
-            # the socket's own token, not another text of the same letters: found faster, and not held twice
-            self._memberships.join(group, socket.token, time.monotonic())
+            self._memberships.join(group, socket, time.monotonic())
 
     def _fan_out(self, group: str, content: Mapping[str, Any]) -> Iterator[None]:
-        members = tuple(self._memberships.members(group))
+        members: Sequence[LocalSocket] = tuple(self._memberships.members(group))
         if not members:
             return
         decided = decide(State.OPEN, content)
         if isinstance(decided, str):
             # what is for no socket may be the response that requests in the group wait for (item 97)
-            requests = tuple(filter(is_http_token, members))
+            requests = [socket for socket in members if is_http_token(socket.token)]
             if len(requests) < len(members):
                 self._faults.note("bad_reply", "a send to the group %.100a was dropped: %s", group, decided)
             members, decided = requests, ()
         plan, opened = Plan(decided), State.OPEN
-        for number, token in enumerate(members, 1):
-            if (socket := self._sockets.get(token)) is not None:
+        for start in range(0, len(members), _SLICE):
+            if start:
+                yield
+            for socket in members[start : start + _SLICE]:
                 try:
                     if socket.state is opened:
                         socket.execute(plan)
-                    else:
+                    elif socket.token in self._sockets:
                         socket.deliver(content)
                 except Exception:
                     self._blame(socket)
-            if not number % _SLICE:
-                yield
 
     def websockets(self) -> list[LocalSocket]:
         """Return the sockets, without requests, as of now."""

@@ -84,8 +84,9 @@ class RedisReplyStore:
                 arguments += ("r", operation.node, self._sealed(packed, f"inbox {operation.node}"))
             else:
                 arguments += ("g", operation.group, self._sealed(operation.content, f"group {operation.group}"))
-        outcomes = map(_outcome, host.run("deliver", *arguments))
-        return tally(zip(operations, outcomes, strict=True))
+        answers = host.run("deliver", *arguments)
+        # nearly always there is nothing to tell
+        return tally(zip(operations, map(_outcome, answers), strict=True)) if any(answers) else Tally()
 
     def _sealed(self, content: bytes, place: str) -> bytes:
         return self._seal.close(content, place, int((time.time() + self._config.expiry) * 1000))

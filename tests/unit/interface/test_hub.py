@@ -206,10 +206,27 @@ def test_sockets_that_go_while_a_fan_out_pauses_are_passed_over() -> None:
     next(steps)
     undone = [socket for socket in it.sockets if not socket.done]
     for socket in undone:
+        socket.state = State.CLOSED
         it.hub.remove(socket.token)
     list(steps)
     assert len(undone) == 600 - 256
     assert not any(socket.done for socket in undone)
+
+
+def test_requests_that_go_while_a_fan_out_pauses_are_passed_over() -> None:
+    """Item 97: given requests that still wait for an answer when others of their group have theirs."""
+    it = Harness(*(f"http.{n}" for n in range(300)))
+    for request in it.sockets:
+        request.state = State.CONNECTING
+    it.apply(*(JoinEntry("g", request.token) for request in it.sockets))
+    steps = it.hub.apply(GroupEntry("g", {"status": 200}))
+    next(steps)
+    undone = [request for request in it.sockets if not request.done]
+    for request in undone:
+        it.hub.remove(request.token)
+    list(steps)
+    assert len(undone) == 300 - 256
+    assert not any(request.done for request in undone)
 
 
 def test_abandon_closes_all_and_forgets_them() -> None:
