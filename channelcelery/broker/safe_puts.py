@@ -1,5 +1,6 @@
 """How the safe transport puts messages into their queues, and what its keys are called; see `broker.safe_redis`."""
 
+from functools import cache
 from typing import Any
 
 from kombu.transport import redis
@@ -7,6 +8,7 @@ from kombu.utils.json import dumps
 from kombu.utils.objects import cached_property
 
 from channelcelery.broker.ledger import DELAY, DELIVERY_COUNT, Ledger, script
+from channelcelery.broker.script_runner import Script, ScriptRunner
 from channelcelery.exceptions import ChannelFull
 
 __all__ = ["OPTIONS", "PuttingChannel"]
@@ -64,8 +66,8 @@ class PuttingChannel(stock.Channel):  # type: ignore[misc]
         return stock.redis.Redis(connection_pool=self.pool)
 
     @cached_property
-    def _push(self) -> Any:
-        return self._plain.register_script(script("push"))
+    def _scripts(self) -> ScriptRunner:
+        return ScriptRunner(self.pool)
 
     # putting
 
@@ -104,4 +106,9 @@ class PuttingChannel(stock.Channel):  # type: ignore[misc]
         lists = [self._list(queue, step) for step in self.priority_steps]
         target = self._list(queue, self._get_message_priority(message, reverse=False))
         arguments = [dumps(message), limit, self._expires.get(queue, 0), where]
-        return bool(self._push(keys=[self._bell(queue), target, *lists], args=arguments))
+        return bool(self._scripts.run(_push(), [self._bell(queue), target, *lists], arguments))
+
+
+@cache
+def _push() -> Script:
+    return Script(script("push"))
