@@ -67,7 +67,8 @@ class PuttingChannel(stock.Channel):  # type: ignore[misc]
 
     @cached_property
     def _scripts(self) -> ScriptRunner:
-        return ScriptRunner(self.pool)
+        # all else on the channel needs connections, too, of which a project may have allowed few
+        return ScriptRunner(self.pool, 1 if self.max_connections > 2 else 0)
 
     # putting
 

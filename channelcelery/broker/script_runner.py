@@ -2,8 +2,10 @@
 
 import hashlib
 import os
+import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import redis
@@ -11,8 +13,9 @@ from redis.exceptions import NoScriptError
 
 __all__ = ["Script", "ScriptRunner"]
 
-#: Connections that are kept for the next scripts: further ones go back to the client's pool, which others need, too.
-_KEPT = 8
+#: Seconds after which a kept connection goes through its pool, which may have something to do with it: to authenticate
+#: it anew, or to send it elsewhere.
+_KEPT_SECONDS = 30.0
 
 
 class Script:
@@ -33,14 +36,17 @@ class ScriptRunner:
 
     Args:
         pool: whose connections these are; it is closed by who made it.
+        keep: how many are kept for the next scripts; further ones go back to the pool, which others need, too.
     """
 
-    def __init__(self, pool: Any) -> None:
+    def __init__(self, pool: Any, keep: int) -> None:
         self._pool = pool
+        self._most = keep
         self._forget()
 
     def _forget(self) -> None:
-        self._kept: deque[Any] = deque()
+        # each with the time at which it left the pool
+        self._kept: deque[tuple[Any, float]] = deque()
         self._pid = os.getpid()  # last: other threads look at it meanwhile
 
     def run(self, script: Script, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
@@ -55,7 +61,7 @@ class ScriptRunner:
             redis.ResponseError: it failed.
             redis.RedisError, OSError: Redis did not answer. The script may have run, so it is not sent again.
         """
-        connection = self._connection()
+        connection, since = self._connection()
         try:
             answer = _run(connection, script, keys, arguments)
         except redis.ResponseError:  # an answer as good as others
@@ -65,38 +71,40 @@ class ScriptRunner:
             connection.disconnect()
             self._pool.release(connection)
             raise
-        self._keep(connection)
+        self._keep(connection, since)
         return answer
 
-    def _connection(self) -> Any:
+    def _connection(self) -> tuple[Any, float]:
         if self._pid != os.getpid():  # the parent's connections
             self._forget()
-        try:
-            connection = self._kept.pop()
-        except IndexError:
-            return self._pool.get_connection()
-        if _is_closed(connection):
-            connection.disconnect()
-        return connection
+        if self._kept:
+            with suppress(IndexError):  # another thread has the last one
+                connection, since = self._kept.pop()
+                if _is_usable(connection):
+                    return connection, since
+                # not by itself: where Sentinel is asked, only the pool learns that the master is another one
+                connection.disconnect()
+                self._pool.release(connection)
+        return self._pool.get_connection(), time.monotonic()
 
-    def _keep(self, connection: Any) -> None:
-        if len(self._kept) < _KEPT:
-            self._kept.append(connection)
+    def _keep(self, connection: Any, since: float) -> None:
+        if len(self._kept) < self._most and time.monotonic() - since < _KEPT_SECONDS:
+            self._kept.append((connection, since))
         else:
             self._pool.release(connection)
 
 
-def _is_closed(connection: Any) -> bool:
-    """Tell whether Redis has closed a connection meanwhile, so that a script sent on it would be lost."""
+def _is_usable(connection: Any) -> bool:
+    """Tell whether Redis has left a connection open meanwhile, since a script sent on another would be lost."""
     try:
-        return bool(connection.can_read())
+        # which connects where that is not
+        return not connection.can_read()
     except (redis.RedisError, OSError):
-        return True
+        return False
 
 
 def _run(connection: Any, script: Script, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
     try:
-        # which connects where it is not
         connection.send_command("EVALSHA", script.sha, len(keys), *keys, *arguments)
         return connection.read_response()
     except NoScriptError:

@@ -27,7 +27,10 @@ _AGAINST_POLICY = 1008
 
 
 class LocalSocket(Protocol):
-    """A socket, or an HTTP request that waits for its response, as the hub sees it; none of this waits."""
+    """A socket, or an HTTP request that waits for its response, as the hub sees it; none of this waits.
+
+    It is itself alone, whatever it has in common with others, and is not open any more when the hub lets it go.
+    """
 
     @property
     def token(self) -> str:

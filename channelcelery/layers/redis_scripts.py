@@ -10,6 +10,9 @@ from channelcelery.layers.redis_clients import reaching_redis, script
 
 __all__ = ["Scripts"]
 
+#: Connections that are kept of those of one process.
+_KEPT = 8
+
 
 class Scripts:
     """Runs the layer's scripts; safe to share between threads, and usable again after a fork.
@@ -19,7 +22,7 @@ class Scripts:
     """
 
     def __init__(self, client: redis.Redis) -> None:
-        self._runner = ScriptRunner(client.connection_pool)
+        self._runner = ScriptRunner(client.connection_pool, _KEPT)
 
     def run(self, name: str, *arguments: Any) -> Any:
         """Run a script and return its answer, undecoded.

@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 import redis
+from redis.sentinel import Sentinel, SentinelConnectionPool
 
+from channelcelery.broker import script_runner
+from channelcelery.broker.script_runner import Script, ScriptRunner
 from channelcelery.exceptions import LayerUnavailable
 from channelcelery.layers.redis_clients import sync_client
 from channelcelery.layers.redis_scripts import Scripts
@@ -84,6 +87,45 @@ def test_given_an_error_of_the_script_expect_it_told_and_the_next_one_run(
         assert members(scripts) == []
         pool: Any = client.connection_pool
         assert pool.pool.qsize() == pool.max_connections - 1
+
+
+def test_given_another_master_expect_the_next_script_on_that(
+    new_redis: Callable[..., RedisServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the connection that is kept broke, as it does where a master dies, Expect that Sentinel is asked."""
+    servers = [new_redis(), new_redis()]
+    master = servers[0]
+    monkeypatch.setattr(Sentinel, "discover_master", lambda *_: ("127.0.0.1", master.port))
+    pool = SentinelConnectionPool("m", Sentinel([]))
+    runner, count = ScriptRunner(pool, 1), Script("return redis.call('INCR', 'runs')")
+    assert runner.run(count, (), ()) == 1
+    master = servers[1]
+    with redis.Redis.from_url(servers[0].url) as admin:
+        admin.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        assert [runner.run(count, (), ()) for _ in range(2)] == [1, 2]
+        assert admin.get("runs") == b"1"
+    pool.disconnect()
+
+
+def test_given_a_connection_that_was_kept_for_long_expect_its_pool_to_see_it(
+    new_redis: Callable[..., RedisServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which may have to authenticate it anew."""
+    with scripts_of(new_redis().url) as (scripts, client):
+        pool: Any = client.connection_pool
+        assert members(scripts) == []
+        assert pool.pool.qsize() == pool.max_connections - 1
+        monkeypatch.setattr(script_runner, "_KEPT_SECONDS", 0)
+        assert members(scripts) == []
+        assert pool.pool.qsize() == pool.max_connections
+
+
+def test_given_nothing_is_kept_expect_every_connection_back(new_redis: Callable[..., RedisServer]) -> None:
+    with redis.Redis.from_url(new_redis().url, max_connections=1) as client:
+        runner = ScriptRunner(client.connection_pool, 0)
+        for _ in range(2):
+            assert runner.run(Script("return ARGV[1] .. KEYS[1]"), ["k"], ["a"]) == b"ak"
+            assert client.ping()
 
 
 class Interrupted(BaseException):

@@ -58,6 +58,15 @@ def test_what_is_taken_is_registered_as_kombu_does_it(worker: Callable[..., Work
     assert under_way(client) == (0, 0, 0)
 
 
+def test_given_one_connection_is_allowed_expect_senders_to_need_no_other(worker: Callable[..., Worker]) -> None:
+    """Given a broker that allows each of many processes one / Expect that sending keeps none for itself."""
+    queue, sender = new_queue(), worker(options={"max_connections": 1})
+    for number in range(3):
+        sender.send(queue, number)
+        # by a client of Kombu's, as all but a send is
+        assert sender.channel.queue_declare(queue, passive=True).message_count == number + 1
+
+
 def test_kombus_own_transport_takes_over(worker: Callable[..., Worker], client: Any) -> None:
     """Given a message that a safe worker has / If one with Kombu's transport gives it back / Expect it, marked."""
     queue, safe, stock = new_queue(), worker(), worker(kind=Connection)

@@ -65,7 +65,7 @@ def test_if_it_is_armed_again_and_again_expect_each_in_its_time() -> None:
         time.sleep(0.0005)
         overdue.disarm()
         # a machine that has other things to do can make a pause of it
-        assert not flushed or time.monotonic() - armed >= 0.05
+        assert all(after >= 0.05 for after in flushed)
         flushed.clear()
     armed = time.monotonic()
     overdue.arm(lambda: flushed.append(time.monotonic() - armed))
