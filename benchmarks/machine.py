@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.processes import ROOT
 from tests.servers import RABBITMQ_PROGRAMS, find_program
 
-__all__ = ["describe_commit", "describe_machine", "describe_versions", "raise_file_limit"]
+__all__ = ["describe_commit", "describe_machine", "describe_others", "describe_versions", "raise_file_limit"]
 
 _PACKAGES = ("django", "celery", "kombu", "amqp", "redis", "hiredis", "msgpack", "uvicorn", "uvloop", "websockets")
 
@@ -35,6 +35,12 @@ def describe_versions() -> str:
         f"RabbitMQ {_ask([rabbit, 'version'], r'([0-9][0-9.]+)')}",
     ]
     return ", ".join([f"Python {platform.python_version()}", *packages, *servers])
+
+
+def describe_others() -> str:
+    """Return the other projects that are run, and what they are run with, in their versions."""
+    lines = (ROOT / "benchmarks" / "others" / "requirements.txt").read_text().splitlines()
+    return ", ".join(line.replace("==", " ").replace("~=", " ~") for line in lines if not line.startswith("#"))
 
 
 def describe_commit() -> str:

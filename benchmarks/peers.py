@@ -1,5 +1,7 @@
 """What other projects did under the same load kit, once: a yardstick where they are not measured in the same run.
 
+Recorded rows are shown for what was not measured in the run itself.
+
 Measured on 2026-11-22 on a virtual machine of two cores (AMD EPYC), all on loopback, each project in the shape that its
 documentation gives for production, with one interface process and one worker. A difference below about a quarter
 between rows of different hours means nothing.
@@ -7,7 +9,8 @@ between rows of different hours means nothing.
 - Channels 1.1.8: daphne 1.4.2, asgi_redis 1.4.3, Django 1.11, Python 3.7. For group sends its capacity was raised from
   100 to 200,000, since it silently drops what is above.
 - Channels 4.3.2: channels_redis 4.3.0, redis-py 6.4.0, uvicorn 0.54.0, Django 6.1, Python 3.12; consumers run in the
-  interface, as coroutines. Its group rows are of RedisChannelLayer and of RedisPubSubChannelLayer.
+  interface, as coroutines unless they are called sync. Its group rows are of RedisChannelLayer and of
+  RedisPubSubChannelLayer.
 - python-socketio 5.18.1: AsyncServer and AsyncRedisManager on the same uvicorn.
 - Celery 5.7.0: tasks that do nothing, results ignored, worker -P prefork -c 1, one task to a message, Python 3.12.
 """
@@ -27,6 +30,10 @@ PEERS: Mapping[str, Sequence[Sequence[str]]] = {
          "interface 1,266 + worker 775 + redis 588", "4"),
         (_OLD, "100", "934 [856-1,088]", "107 [92.2-113]", "185 [153-219]", "1,316 [1,058-1,445]",
          "interface 519 + worker 455 + redis 338", "4"),
+        ("*Channels 1.1.8, twisted worker*", "1", "232 [210-257]", "4.19 [3.80-4.58]", "8.23 [6.88-8.48]",
+         "5,508 [5,000-6,021]", "interface 3,749 + worker 666 + redis 1,093", "3"),
+        ("*Channels 4.3.2, sync consumer*", "100", "2,822 [2,483-2,886]", "34.3 [33.6-39.8]", "50.7 [50.0-63.6]",
+         "356 [352-399]", "interface 356 + redis 0.54", "3"),
         (_NEW, "1", "1,992 [1,871-2,509]", "0.41 [0.36-0.42]", "1.56 [1.06-1.89]", "406 [337-407]",
          "interface 405 + redis 0.74", "3"),
         (_NEW, "100", "5,112 [4,447-5,787]", "17.3 [14.5-20.3]", "69.6 [65.2-71.0]", "196 [173-224]",
@@ -35,8 +42,12 @@ PEERS: Mapping[str, Sequence[Sequence[str]]] = {
     "group": (
         (_OLD, "1,000", "one by one", "421 [273-461]", "459 [401-519]", "580 [486-708]", "2,124 [1,891-2,433]",
          "511 [508-581]", "interface 214 + redis 154 + sender 157", "0 of 30,000", "3"),
+        (_OLD, "5,000", "one by one", "1,758 [1,756-2,357]", "2,258 [2,112-2,505]", "2,645 [2,551-2,733]",
+         "2,126 [2,040-2,411]", "573 [567-600]", "interface 244 + redis 171 + sender 172", "0 of 75,000", "3"),
         (f"{_NEW} (default)", "1,000", "one by one", "2.50 [2.37-2.53]", "418 [327-423]", "481 [368-524]",
          "2,678 [2,550-3,316]", "376 [304-394]", "interface 373 + redis 1.92 + sender 1.84", "0 of 30,000", "3"),
+        (f"{_NEW} (default)", "5,000", "one by one", "7.31 [6.66-9.14]", "2,926 [2,681-3,334]", "3,387 [3,251-4,263]",
+         "1,729 [1,444-1,783]", "580 [564-687]", "interface 577 + redis 1.58 + sender 1.05", "0 of 75,000", "3"),
         (f"{_NEW} (pub/sub)", "1,000", "one by one", "0.53 [0.45-0.54]", "274 [243-285]", "300 [296-360]",
          "4,553 [4,105-4,957]", "218 [203-245]", "interface 217 + redis 0.41 + sender 0.54", "0 of 30,000", "3"),
         ("*python-socketio 5.18.1*", "1,000", "one by one", "0.64 [0.63-0.65]", "83.1 [80.5-85.6]", "295 [284-307]",

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.machine import describe_commit, describe_machine, describe_versions, raise_file_limit
+from benchmarks.machine import describe_commit, describe_machine, describe_others, describe_versions, raise_file_limit
 from benchmarks.matrix import PARTS, Measurement, Windows, matrix, seconds, windows
 from benchmarks.measure import Row, measure
 from benchmarks.oddities import oddities
@@ -84,6 +84,7 @@ def _document(rows: Sequence[Row], options: argparse.Namespace) -> str:
             f"- Machine: {describe_machine()}; client, servers and broker share it; load average "
             f"{min(loads):.1f} to {max(loads):.1f}.",
             f"- Versions: {describe_versions()}.",
+            f"- Versions of the other projects that ran beside: {describe_others()}.",
             "- Rows in *italics* are other projects, recorded once under the same load kit: see below.",
             "",
             sections(rows),

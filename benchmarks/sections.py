@@ -31,13 +31,12 @@ def sections(rows: Sequence[Row]) -> str:
 
 def _recorded(part: str, own: Sequence[Sequence[str]], reports: Reports) -> list[Sequence[str]]:
     """Return the recorded rows of what was not measured now, at sizes that were."""
-    subjects = {measurement.subject for measurement in reports if measurement.part == part}
+    if part in ("queue", "http"):
+        subjects = {measurement.subject for measurement in reports if measurement.part == part}
+        return [line for line in PEERS[part] if stands_for(line[0]) not in subjects]
+    measured = {(each.subject, f"{each.size:,}") for each in reports if each.part == part}
     sizes = {line[1] for line in own}
-    return [
-        line
-        for line in PEERS.get(part, ())
-        if stands_for(line[0]) not in subjects and (part in ("queue", "http") or line[1] in sizes)
-    ]
+    return [line for line in PEERS.get(part, ()) if line[1] in sizes and (stands_for(line[0]), line[1]) not in measured]
 
 
 def _echo(measurement: Measurement, reports: Reports) -> list[list[str]]:

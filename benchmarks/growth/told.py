@@ -122,6 +122,6 @@ def million(curves: Curves) -> str:
         ["pool processes of workers", f"{math.ceil(cores['worker'] / _BUSY)}", f"{cores['worker']:.1f} cores"],
         ["Redis servers for replies and groups", f"{max(1, math.ceil(cores['redis'] / _BUSY))}",
          f"{cores['redis']:.2f} cores; a send to {_MEMBERS} members reaches {met:.0f} of {nodes} nodes"],
-        ["RabbitMQ", f"{max(1, math.ceil(cores['broker'] / _BUSY))} cores", f"{cores['broker']:.2f} cores busy"],
+        ["RabbitMQ", _count(max(1, math.ceil(cores["broker"] / _BUSY)), "cores"), f"{cores['broker']:.2f} cores busy"],
     ]  # fmt: skip
     return markdown("", ["what", "how many", "from"], lines)

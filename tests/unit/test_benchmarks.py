@@ -1,5 +1,6 @@
 """What `make bench` measures, and how it tells: the tables are made of reports as the load kit gives them."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -100,10 +101,15 @@ def test_goals_tell_by_how_much_they_were_missed() -> None:
 
 
 def test_recorded_figures_stand_in_for_what_was_not_measured() -> None:
-    alone = lines(sections([echo(ECHO, 1, 800, 20)]), "Echo, closed loop, 64 bytes")
-    assert [line[0] for line in alone] == ["channelcelery, Redis", "*Channels 1.1.8*", "*Channels 4.3.2*"]
-    beside = lines(sections([echo(ECHO, 1, 800, 20), echo(CHANNELS, 1, 400, 40)]), "Echo, closed loop, 64 bytes")
-    assert [line[0] for line in beside] == ["channelcelery, Redis", "Channels 4", "*Channels 1.1.8*"]
+    title, alone, beside = "Echo, closed loop, 64 bytes", echo(ECHO, 1, 800, 20), echo(CHANNELS, 1, 400, 40)
+    never = ["*Channels 1.1.8*", "*Channels 4.3.2, sync consumer*"]
+    shown = [line[0] for line in lines(sections([alone]), title)]
+    assert shown == ["channelcelery, Redis", *never, "*Channels 4.3.2*"]
+    shown = [line[0] for line in lines(sections([alone, beside]), title)]
+    assert shown == ["channelcelery, Redis", "Channels 4", *never]
+    other_size = echo(replace(CHANNELS, size=1), 1, 400, 40)
+    shown = [line[0] for line in lines(sections([alone, other_size]), title) if line[1] == "100"]
+    assert shown == ["channelcelery, Redis", *never, "*Channels 4.3.2*"]
 
 
 def test_a_failed_measurement_is_an_oddity_and_in_no_table() -> None:
