@@ -226,6 +226,11 @@ class SafeChannel(PuttingChannel):
 
     # ending
 
+    @property
+    def ends(self) -> bool:
+        """Whether the channel is closed, or about to be."""
+        return bool(self._closing or self.closed)
+
     def break_off(self) -> None:
         """Count as broken, since another connection did and all are dropped with it."""
         # an answer that is on its way would say that all is well; in a fork it is the parent's

@@ -129,6 +129,13 @@ class SafeQoS(stock.QoS):  # type: ignore[misc]
 
     def tend(self, now: float) -> None:
         """Renew the leases of what is under way, let go of what is due, and put back what dead workers had."""
+        try:
+            self._tend(now)
+        except self._errors:
+            if not self.channel.ends:  # which takes its connections away from under this
+                raise
+
+    def _tend(self, now: float) -> None:
         if self.ending:
             self.ending = False  # flush says otherwise where it fails
             self.flush()

@@ -2,6 +2,7 @@
 
 import gc
 import json
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -65,6 +66,37 @@ def test_given_one_connection_is_allowed_expect_senders_to_need_no_other(worker:
         sender.send(queue, number)
         # by a client of Kombu's, as all but a send is
         assert sender.channel.queue_declare(queue, passive=True).message_count == number + 1
+
+
+def test_if_a_channel_closes_while_its_leases_are_tended_expect_no_fault_told(
+    new_redis: Callable[..., RedisServer], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given a call that waits for Redis / If the channel's end takes its connection away / Expect nobody warned."""
+    server, queue = new_redis(), new_queue()
+    safe = Worker(server.url)
+    safe.send(queue, "done")
+    safe.consume(queue)
+    (message,) = safe.read(1)
+    message.ack()
+    used, qos, idle = safe.channel.pool._in_use_connections, safe.channel.qos, []
+    release_due = qos.ledger.release_due
+
+    def ask() -> int:
+        idle.append(len(used))  # the thread has no connection now
+        return int(release_due())
+
+    wait_until(lambda: not qos.pending, what="the acknowledgement")
+    monkeypatch.setattr(qos.ledger, "release_due", ask)
+    wait_until(lambda: idle, what="the thread of leases to come to it")
+    server.pause()
+    try:
+        wait_until(lambda: len(used) > idle[-1], what="the thread of leases to ask")
+        safe.channel.close()
+    finally:
+        server.resume()
+    wait_until(lambda: not qos.ending, what="the thread of leases to go on")
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
+    safe.close()
 
 
 def test_kombus_own_transport_takes_over(worker: Callable[..., Worker], client: Any) -> None:
