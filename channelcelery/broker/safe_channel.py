@@ -2,7 +2,6 @@
 
 import os
 import secrets
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import count
@@ -17,21 +16,17 @@ from kombu.utils.json import dumps, loads
 from kombu.utils.objects import cached_property
 from kombu.utils.scheduling import priority_cycle
 from redis import Redis
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ResponseError
 
 from channelcelery.broker.leases import keep
 from channelcelery.broker.ledger import script
+from channelcelery.broker.pops import BYTES, MOST, Pop, hang_up
 from channelcelery.broker.safe_puts import PuttingChannel
 from channelcelery.broker.safe_qos import SafeQoS
 
 __all__ = ["SafeChannel"]
 
 logger = get_logger("django.channels.broker")
-
-#: Messages that one step takes at most.
-_BATCH = 64
-#: Bytes after which it takes no more of a queue that is read without acknowledgements.
-_BYTES = 16 * 1024
 
 
 class SafeChannel(PuttingChannel):
@@ -50,13 +45,11 @@ class SafeChannel(PuttingChannel):
         self._known = False
         self._thread = 0
         self._pid = os.getpid()
-        self._room = 0
-        self._mosts: Mapping[str, int] = {}
         #: says how many messages one step may take of a queue that is read without acknowledgements
         self.most: Callable[[str], int] = _one
         self._delivering = False
-        #: queues of the pop that is under way, if one is
-        self.popping: Sequence[str] = ()
+        #: the pop that is under way, if one is
+        self.popping: Pop | None = None
         #: the pop's acknowledgements, which Redis has not confirmed yet
         self._settling: list[str] = []
         #: whether the connection broke since the last answer
@@ -80,7 +73,7 @@ class SafeChannel(PuttingChannel):
             and self.connection.in_loop
             and self._thread == get_ident()
             and not self._delivering
-            and (self.popping or not self._in_poll)
+            and not self._waits
             and self._active_queues
         )
 
@@ -97,7 +90,7 @@ class SafeChannel(PuttingChannel):
         return result
 
     def basic_get(self, queue: str, no_ack: bool = False, **kwargs: Any) -> Any:
-        keys, arguments = self._pop([queue], 1, self._tags(), no_ack={queue: 1} if no_ack else {})
+        keys, arguments = self._words_of(Pop([queue], 1, self._tags(), {queue: 1} if no_ack else {}), ())
         for _, payload in self._decoded([queue], self._take(keys=keys, args=arguments)):
             message = self.Message(payload, channel=self)
             if not no_ack:
@@ -105,14 +98,17 @@ class SafeChannel(PuttingChannel):
             return message
         return None
 
-    def _pop(
-        self, queues: Sequence[str], room: int, tags: str, *, no_ack: Mapping[str, int], settled: Sequence[str] = ()
-    ) -> tuple[list[str], list[Any]]:
-        lists = [self._list(queue, step) for step in self.priority_steps for queue in queues]
-        keys = [*self.ledger.keys, *map(self._bell, queues), *lists]
+    @property
+    def _waits(self) -> bool:
+        """Whether the pop that is under way waits for a bell."""
+        return self.popping is not None and self.popping.waits
+
+    def _words_of(self, pop: Pop, settled: Sequence[str]) -> tuple[list[str], list[Any]]:
+        lists = [self._list(queue, step) for step in self.priority_steps for queue in pop.queues]
+        keys = [*self.ledger.keys, *map(self._bell, pop.queues), *lists]
         in_turn = int(not isinstance(self._queue_cycle, priority_cycle))
-        names = [str(no_ack[queue]) if queue in no_ack else dumps(queue) for queue in queues]
-        return keys, [room, self.lease, in_turn, tags, len(queues), _BYTES, *names, *settled]
+        names = [str(pop.most[queue]) if queue in pop.most else dumps(queue) for queue in pop.queues]
+        return keys, [pop.room, self.lease, in_turn, pop.tags, len(pop.queues), BYTES, *names, *settled]
 
     def _tags(self) -> str:
         """Return what the tags of one pop, and of no other, begin with."""
@@ -124,41 +120,40 @@ class SafeChannel(PuttingChannel):
             return
         connection = self.client.connection
         self._in_poll, self._brpop_sent_at, self._thread = connection, monotonic(), get_ident()
-        if not self._look:
-            connection.send_command("BRPOP", *map(self._bell, queues), self.poll_interval)
-            return
-        self.popping = queues
-        self._mosts = {queue: self.most(queue) for queue in queues if queue in self._no_ack}
-        self._room = self._room_now()
-        self._settling += self.qos.take_pending()
-        tags = self._tags()
-        self.qos.coming = tags, self._room
-        keys, arguments = self._pop(queues, self._room, tags, no_ack=self._mosts, settled=self._settling)
-        first = ("EVALSHA", self._take.sha) if self._known else ("EVAL", script("pop"))
-        connection.send_command(*first, len(keys), *keys, *arguments)
+        most = {queue: self.most(queue) for queue in queues if queue in self._no_ack}
+        self.popping = pop = Pop(queues, self._room(most), self._tags(), most, waits=not self._look)
+        self._look = False
+        self.qos.coming = pop.tags, pop.room
+        if not pop.waits:  # or they would wait, too
+            self._settling += self.qos.take_pending()
+        keys, arguments = self._words_of(pop, self._settling)
+        take = ("EVALSHA", self._take.sha) if self._known else ("EVAL", script("pop"))
+        commands = [(*take, len(keys), *keys, *arguments)]
+        if pop.waits:  # behind which Redis keeps the pop back: one way there and back for both
+            commands.insert(0, ("BRPOP", *map(self._bell, queues), self.poll_interval))
+        connection.send_packed_command(connection.pack_commands(commands))
 
-    def _room_now(self) -> int:
+    def _room(self, most: Mapping[str, int]) -> int:
         # without acknowledgements nothing else tells how much is under way
-        if self._mosts:
-            return max(self._mosts.values())
+        if most:
+            return max(most.values())
         room = self.qos.can_consume_max_estimate()
-        return _BATCH if room is None else max(1, min(room, _BATCH))
+        return MOST if room is None else max(1, min(room, MOST))
 
     def _brpop_read(self, **options: Any) -> bool:
-        queues, self.popping = self.popping, ()
+        pop, self.popping = self.popping, None
+        if pop is None:  # its connection ended
+            raise Empty
         try:
-            answer = self._answer("EVALSHA" if queues else "BRPOP", **options)
+            if pop.waits:
+                self._answer("BRPOP", **options)
+            answer = self._answer("EVALSHA", **options)
         finally:
             self._in_poll = None
             self._flush_brpop_reauth()
-        self._look = not queues
-        if not queues:
-            raise Empty
         self._settling.clear()
-        taken = Counter(queues[number - 1] for number in answer[::3])
-        filled = any(taken[queue] >= most for queue, most in self._mosts.items())
-        self._look = filled or taken.total() >= self._room or sum(map(len, answer[2::3])) >= _BYTES
-        self._deliver_all(list(self._decoded(queues, answer)))
+        self._look |= pop.leaves_some(answer)
+        self._deliver_all(list(self._decoded(pop.queues, answer)))
         if not answer:
             raise Empty
         return True
@@ -173,8 +168,10 @@ class SafeChannel(PuttingChannel):
             self._known = False
             self._look = True
             raise Empty from None
-        except self.connection_errors:
-            connection.disconnect()
+        except (ResponseError, *self.connection_errors) as error:
+            # after a bell's the pop's answer would come, too
+            if command == "BRPOP" or not isinstance(error, ResponseError):
+                connection.disconnect()
             raise
         self.broken = False
         self._known = self._known or command == "EVALSHA"
@@ -221,7 +218,8 @@ class SafeChannel(PuttingChannel):
 
     def end_turn(self) -> None:
         """Tell Redis what was acknowledged, unless a pop has just done so or will soon."""
-        if self._qos is not None and self._qos.pending and not (self.popping or self._qos.waits_for_room):
+        told = self.popping is not None and not self.popping.waits
+        if self._qos is not None and self._qos.pending and not (told or self._qos.waits_for_room):
             self._qos.flush()
 
     # ending
@@ -244,9 +242,15 @@ class SafeChannel(PuttingChannel):
 
     def _finish_pop(self) -> None:
         """Read what is on its way to nobody, so that it goes back into its queue at once."""
-        if self.popping and self._in_poll:
+        if self._in_poll:
+            connection, waits, broken = self._in_poll, self._waits, self.broken
+            if waits:
+                hang_up(connection)
             with suppress(Empty, *self.connection_errors):
                 self._brpop_read()
+            if waits:
+                connection.disconnect()
+                self.broken = broken
         if self._qos is not None:
             self._qos.pending.extend(self._settling)
             self._settling.clear()
@@ -254,7 +258,7 @@ class SafeChannel(PuttingChannel):
 
     def _on_connection_disconnect(self, connection: Any) -> None:
         if self._in_poll is connection:
-            self.popping = ()
+            self.popping, self._look = None, True
         self.broken = self.broken or not self._closing
         super()._on_connection_disconnect(connection)
 
@@ -264,9 +268,6 @@ class SafeChannel(PuttingChannel):
         elif not self.closed and self.connection is not None:
             self._finish_pop()
             self._closing = True
-            if self._in_poll:  # at a bell
-                self._in_poll.disconnect()
-                self._in_poll = None
         try:
             super().close()
         finally:

@@ -110,19 +110,17 @@ class Effects:
         """Return how many runs there were beyond one of each message, and one more of each that waited."""
         return sum(max(0, count - 1) for count in self.starts.values())
 
+    def starts_after(self, effect: Effect) -> list[float]:
+        """Return when a message started again, by one of its starts."""
+        again = (one for one in self.all if one.what == "start" and one.identity == effect.identity)
+        return [one.at for one in again if one.at > effect.at]
+
     def slowest(self, interruptions: dict[Effect, float]) -> float:
         """Return the seconds from a message's interruption to its next start, at most.
 
         Args:
             interruptions: when the process of a start was killed.
         """
-        slowest = 0.0
-        later: dict[str, list[float]] = {}
-        for effect in self.all:
-            if effect.what == "start" and self.starts[effect.identity] > 1:
-                later.setdefault(effect.identity, []).append(effect.at)
-        for effect, killed_at in interruptions.items():
-            nexts = [at for at in later.get(effect.identity, ()) if at > effect.at]
-            # none: it never ran again, which is counted as lost
-            slowest = max(slowest, min(nexts) - killed_at) if nexts else slowest
-        return slowest
+        again = ((self.starts_after(effect), killed_at) for effect, killed_at in interruptions.items())
+        # without any it never ran again, which is counted as lost
+        return max((min(starts) - killed_at for starts, killed_at in again if starts), default=0.0)

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import redis
+
 from tests.chaos.effects import Effect, Effects
 from tests.integration.reliable import ReliableSetup
 from tests.integration.workers import ROOT
@@ -40,7 +42,8 @@ class Toll:
         starts: runs of all messages, the second ones among them.
         extra: runs beyond the first of a message; those that it asked for are none.
         twice: second messages that were sent more than once.
-        slowest: seconds from an interruption to the next start of its message, at most.
+        slowest: seconds from an interruption to the next start of its message, at most; from the kill of the worker
+            that had it last, since one that had taken it ahead may be killed before that start.
         dead: dead letters.
     """
 
@@ -79,7 +82,10 @@ class System(ReliableSetup):
         self.workers: list[Process] = []
         self.senders: list[Process] = []
         self.kills = 0
+        #: interrupted start -> when the worker was killed that had its message last
         self.interrupted: dict[Effect, float] = {}
+        #: tags of what workers had taken that were killed, on Redis
+        self._left: set[bytes] = set()
         #: seconds from the broker's return to the next start of a message
         self.absences: list[float] = []
 
@@ -142,6 +148,7 @@ class System(ReliableSetup):
         os.killpg(worker.pid, signal.SIGKILL)
         worker.wait()
         self._count(pids)
+        self._count_what_waited()
 
     def kill_child(self, effect: Effect) -> None:
         """Kill the process of a worker's pool that a message runs in."""
@@ -155,6 +162,19 @@ class System(ReliableSetup):
         new = [one for one in self.effects.running() if one.pid in pids and one not in self.interrupted]
         self.interrupted |= dict.fromkeys(new, now)
         self.kills += bool(new)
+
+    def _count_what_waited(self) -> None:
+        """Note whose messages a killed worker had taken ahead, which wait for another lease; RabbitMQ has none."""
+        if not self.broker.startswith("redis:"):
+            return
+        now = time.time()
+        with redis.Redis.from_url(self.broker) as client:
+            record: dict[bytes, bytes] = client.hgetall("unacked")
+        taken = [entry for tag, entry in record.items() if tag not in self._left]
+        self._left = set(record)
+        for effect in self.interrupted:
+            if any(effect.identity.encode() in entry for entry in taken) and not self.effects.starts_after(effect):
+                self.interrupted[effect] = now
 
     def finish(self, *, quiet: float, channels: tuple[str, ...] = ("work", "second")) -> Toll:
         """Wait until all that was confirmed has ended, or nothing happens for a while.

@@ -4,7 +4,9 @@ import random
 import time
 
 import pytest
+import redis
 
+from channelcelery.broker.ledger import DELIVERY_COUNT
 from tests.chaos.effects import Effect
 from tests.chaos.system import System, Toll
 from tests.processes import wait_until
@@ -75,3 +77,31 @@ def test_if_workers_are_killed_expect_nothing_lost(system: System, concurrency: 
     assert toll.extra <= toll.kills * 2 * concurrency, toll
     assert toll.slowest < 30, toll
     assert toll.dead == 0, toll
+
+
+@pytest.mark.parametrize("broker_url", ["redis"], indirect=True)
+def test_if_a_worker_is_killed_that_had_taken_it_ahead_expect_a_message_one_more_lease_later(
+    system: System, broker_url: str
+) -> None:
+    """Given a message of a killed worker that waits in a second one / If that is killed, too / Expect it in a third."""
+    system.send_all(1, first=0, seconds=1)
+    worker = system.run_worker(1)
+    first = wait_until(lambda: next(iter(system.effects.running()), None), timeout=60, what="the first message")
+    system.kill_group(worker)
+    system.send_all(1, first=1, seconds=6)
+    worker = system.run_worker(1)
+    wait_until(lambda: 1 in {one.number for one in system.effects.running()}, timeout=60, what="the second message")
+    with redis.Redis.from_url(broker_url) as client:
+        wait_until(lambda: _is_taken_again(client, first.identity), what="the first one, taken ahead")
+    again = time.time()
+    system.kill_group(worker)
+    system.run_worker(1)
+    system.wait(lambda effects: effects.starts_after(first), "the first message's second start")
+    # or the toll would blame the first lease for the second
+    assert system.interrupted[first] > again
+
+
+def _is_taken_again(client: "redis.Redis[bytes]", identity: str) -> bool:
+    """Tell whether the record of what workers have taken has a message that was given back before."""
+    entries: list[bytes] = client.hvals("unacked")
+    return any(identity.encode() in entry and DELIVERY_COUNT.encode() in entry for entry in entries)

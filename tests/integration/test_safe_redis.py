@@ -319,61 +319,6 @@ def test_two_queues_get_a_message_each_of_their_own(worker: Callable[..., Worker
     assert sum(client.llen(name) for name in names) == 1
 
 
-def _wait_for(idle: Worker, publisher: Worker, queue: str) -> float:
-    sent: list[float] = []
-
-    def send() -> None:
-        sent.append(time.monotonic())
-        publisher.send(queue, "wake up")
-
-    thread = threading.Timer(0.2, send)
-    thread.start()
-    (message,) = idle.read(len(idle.got) + 1)
-    waited = time.monotonic() - sent[0]
-    thread.join()
-    message.ack()
-    return waited
-
-
-def test_idle_workers_are_woken_at_once(worker: Callable[..., Worker]) -> None:
-    """Given an idle worker / If a message is put / Expect it by the bell, not when the worker looks."""
-    queue, idle, sender = new_queue(), worker(options={"poll_interval": 10}), worker()
-    idle.consume(queue)
-    assert max(_wait_for(idle, sender, queue) for _ in range(5)) < 0.5
-
-
-def test_idle_workers_find_what_others_put(worker: Callable[..., Worker], client: Any) -> None:
-    """Given an idle worker / If Kombu's transport puts messages / Expect them within 1 s, at few commands a second."""
-    queue, idle, stock = new_queue(), worker(options={"sweep_interval": 1}), worker(kind=Connection)
-    idle.consume(queue)
-    before = client.info("commandstats")
-    idle.read_for(2)
-    after = client.info("commandstats")
-    scripts, waits = (
-        after[f"cmdstat_{name}"]["calls"] - before.get(f"cmdstat_{name}", {"calls": 0})["calls"]
-        for name in ("evalsha", "brpop")
-    )
-    assert 0 < scripts < 80, "20 looks a second for what is due, and few others"
-    assert 0 < waits < 40
-    assert max(_wait_for(idle, stock, queue) for _ in range(3)) < 1
-
-
-def test_every_idle_worker_is_woken_while_there_is_work(worker: Callable[..., Worker]) -> None:
-    """Given two idle workers with room for one each / If two come and a bell rings once / Expect each to get one."""
-    queue = new_queue()
-    options = {"poll_interval": 30}
-    one, two = worker(prefetch=1, options=options), worker(prefetch=1, options=options)
-    sender, stock = worker(), worker(kind=Connection)
-    for idle in (one, two):
-        idle.consume(queue)
-        idle.read_for(0.2)
-    stock.send(queue, 1)  # which rings no bell
-    sender.send(queue, 2)
-    one.read_for(0.5)
-    two.read_for(0.5)
-    assert sorted(bodies(one.got + two.got)) == [1, 2]
-
-
 def test_a_full_queue_refuses(worker: Callable[..., Worker], client: Any) -> None:
     """Given a queue with a limit / If two senders fill it at once / Expect the limit kept and errors raised."""
     name = new_queue()

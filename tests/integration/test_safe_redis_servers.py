@@ -1,6 +1,7 @@
 """The safe transport on Redis servers that are reached otherwise: by TLS, and by Sentinel."""
 
 import subprocess
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -58,6 +59,26 @@ def test_redis_by_tls(secure_url: str) -> None:
     with redis.Redis.from_url(secure_url) as client:
         assert client.exists("q", "unacked", "unacked_index", "unacked_leases") == 0
     worker.close()
+
+
+def test_a_wait_by_tls_ends_with_what_was_answered_before(secure_url: str) -> None:
+    """Given workers that wait at bells for a minute / If both close, for one rang a bell / Expect its message read."""
+    idle, woken = (Worker(secure_url, options={"poll_interval": 60}) for _ in range(2))
+    with redis.Redis.from_url(secure_url) as client:
+        for number, worker in enumerate((idle, woken)):
+            worker.consume(f"q{number}", no_ack=True)
+            wait_until(lambda worker=worker: worker.read_for(0.01) or worker.channel._waits)  # type: ignore[misc]
+        wait_until(lambda: client.info("clients")["blocked_clients"] == 2, what="both waits")
+        sender = Worker(secure_url)
+        sender.send("q1", "in time")
+        wait_until(lambda: client.llen("q1") == 0, what="the pop")
+        since = time.monotonic()
+        for worker in (idle, woken):
+            worker.close()
+        assert time.monotonic() - since < 5
+        sender.send("q0", "too late")
+        assert (bodies(woken.got), client.llen("q0")) == (["in time"], 1)
+    sender.close()
 
 
 @pytest.fixture

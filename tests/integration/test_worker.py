@@ -13,6 +13,7 @@ from kombu import Connection
 
 from channelcelery.core.envelope import encode_content, encode_item
 from tests.integration.workers import NEVER, WorkerSetup
+from tests.processes import wait_until
 from tests.scale import scaled
 from tests.servers import RabbitServer, RedisServer
 
@@ -204,11 +205,14 @@ def test_if_a_worker_is_stopped_while_its_broker_is_away_then_what_it_had_taken_
     broker = new_redis(appendonly=True)
     setup = replace(setup, broker=broker.url)
     publisher = setup.publisher()
-    contents = [encode_content({"number": number, "seconds": 0.05}, 1_000) for number in range(64)]
+    # the worker asks for nothing while a slow one runs: Redis may go between a command and its answer
+    seconds = [0.05] * 5 + [1.0] * 59
+    contents = [encode_content({"number": number, "seconds": each}, 1_000) for number, each in enumerate(seconds)]
     publisher.publish("work", [encode_item(content, NEVER) for content in contents])
     publisher.close()
-    with setup.worker("prefork", concurrency=1) as worker:
+    with setup.worker("prefork", concurrency=1) as worker, redis.Redis.from_url(broker.url) as client:
         setup.wait_for_lines(5)
+        wait_until(lambda: client.llen("cc:work") == 1, what="the others back in their queue")
         broker.stop()
         worker.wait_for_output("Trying to reconnect|[Cc]annot connect")
         worker.terminate()

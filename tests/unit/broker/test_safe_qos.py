@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from channelcelery.broker.pops import Pop
 from channelcelery.broker.safe_channel import SafeChannel
 from channelcelery.broker.safe_qos import SafeQoS
 
@@ -20,7 +21,7 @@ class FakeChannel:
     unacked_restore_limit = None
 
     def __init__(self) -> None:
-        self.popping: tuple[str, ...] = ()
+        self.popping: Pop | None = None
         self.settled: list[str] = []
         self.ledger = SimpleNamespace(
             lease=15, settle=self.settled.extend, renew=lambda tags: None, release_due=int, sweep=lambda *_: 0
@@ -83,7 +84,7 @@ def test_if_the_second_takes_long_expect_the_first_told_by_the_thread_of_leases(
 
 def test_while_a_pop_is_under_way_expect_what_it_brings_to_be_read(amqp_channel: FakeChannel) -> None:
     qos = made(amqp_channel, least=2)
-    amqp_channel.popping = ("queue",)
+    amqp_channel.popping = Pop(["queue"], 1, "", {})
     assert qos.can_consume()
 
 
