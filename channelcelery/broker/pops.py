@@ -1,11 +1,15 @@
 """One taking of messages from Redis, from its being sent to its answer; see `broker.safe_redis`."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from select import POLLIN, poll
 from socket import SHUT_WR, socket
 from typing import Any
+
+from kombu.utils.encoding import bytes_to_str
+from kombu.utils.json import loads
 
 __all__ = ["BYTES", "MOST", "Pop", "hang_up"]
 
@@ -13,6 +17,8 @@ __all__ = ["BYTES", "MOST", "Pop", "hang_up"]
 MOST = 64
 #: Bytes after which it takes no more of a queue that is read without acknowledgements.
 BYTES = 16 * 1024
+#: Seconds that Redis has to end a wait that was given up.
+_FAREWELL = 2.0
 
 
 @dataclass(frozen=True)
@@ -46,15 +52,51 @@ class Pop:
             or any(taken[queue] >= most for queue, most in self.most.items())
         )
 
+    def messages(self, answer: Sequence[Any], unreadable: Callable[[str, bytes], None]) -> Iterator[tuple[str, Any]]:
+        """Yield the messages of an answer, each with its queue.
 
-def hang_up(connection: Any) -> None:
-    """Have Redis give up a wait and the pop behind it; what it answered before that can still be read.
+        Args:
+            answer: what `pop.lua` gives.
+            unreadable: gets the tag and the text of what is no message.
+
+        Raises:
+            ValueError, LookupError, TypeError: a text is no message and, as with Kombu's transport, taken for good.
+        """
+        for number, tag, payload in zip(answer[::3], map(bytes_to_str, answer[1::3]), answer[2::3], strict=True):
+            try:
+                message = loads(bytes_to_str(payload))
+                if tag:
+                    message["properties"]["delivery_tag"] = tag
+            except (ValueError, LookupError, TypeError):
+                if not tag:
+                    raise
+                unreadable(tag, payload)
+            else:
+                yield self.queues[number - 1], message
+
+
+def hang_up(connection: Any) -> bool:
+    """Have Redis give up a wait and the pop behind it, unless they are over; what it has answered can still be read.
 
     Redis ends a connection whose client sends no more, and carries out nothing that it had kept back.
 
     Args:
         connection: redis-py's, on which a pop waits.
+
+    Returns:
+        Whether it was done; else the answer is there.
     """
+    sock: Any = connection._sock
+    if sock is None or _is_readable(sock):
+        return False
     with suppress(OSError):
+        sock.settimeout(_FAREWELL)
         # the socket's own, under TLS too: that of an SSLSocket would leave nothing to read with
-        socket.shutdown(connection._sock, SHUT_WR)
+        socket.shutdown(sock, SHUT_WR)
+    return True
+
+
+def _is_readable(sock: socket) -> bool:
+    poller = poll()
+    poller.register(sock, POLLIN)
+    return bool(poller.poll(0))

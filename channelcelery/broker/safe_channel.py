@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import count
 from queue import Empty
@@ -11,8 +11,7 @@ from time import monotonic
 from typing import Any
 
 from kombu.log import get_logger
-from kombu.utils.encoding import bytes_to_str
-from kombu.utils.json import dumps, loads
+from kombu.utils.json import dumps
 from kombu.utils.objects import cached_property
 from kombu.utils.scheduling import priority_cycle
 from redis import Redis
@@ -47,6 +46,8 @@ class SafeChannel(PuttingChannel):
         self._pid = os.getpid()
         #: says how many messages one step may take of a queue that is read without acknowledgements
         self.most: Callable[[str], int] = _one
+        #: whether a pop may wait behind a bell: only where nothing holds up who reads its answer
+        self.eager = False
         self._delivering = False
         #: the pop that is under way, if one is
         self.popping: Pop | None = None
@@ -73,7 +74,7 @@ class SafeChannel(PuttingChannel):
             and self.connection.in_loop
             and self._thread == get_ident()
             and not self._delivering
-            and not self._waits
+            and (self._tells or not self._in_poll)
             and self._active_queues
         )
 
@@ -90,18 +91,14 @@ class SafeChannel(PuttingChannel):
         return result
 
     def basic_get(self, queue: str, no_ack: bool = False, **kwargs: Any) -> Any:
-        keys, arguments = self._words_of(Pop([queue], 1, self._tags(), {queue: 1} if no_ack else {}), ())
-        for _, payload in self._decoded([queue], self._take(keys=keys, args=arguments)):
+        pop = Pop([queue], 1, self._tags(), {queue: 1} if no_ack else {})
+        keys, arguments = self._words_of(pop, ())
+        for _, payload in pop.messages(self._take(keys=keys, args=arguments), self.ledger.set_aside):
             message = self.Message(payload, channel=self)
             if not no_ack:
                 self.qos.append(message, message.delivery_tag)
             return message
         return None
-
-    @property
-    def _waits(self) -> bool:
-        """Whether the pop that is under way waits for a bell."""
-        return self.popping is not None and self.popping.waits
 
     def _words_of(self, pop: Pop, settled: Sequence[str]) -> tuple[list[str], list[Any]]:
         lists = [self._list(queue, step) for step in self.priority_steps for queue in pop.queues]
@@ -120,18 +117,26 @@ class SafeChannel(PuttingChannel):
             return
         connection = self.client.connection
         self._in_poll, self._brpop_sent_at, self._thread = connection, monotonic(), get_ident()
+        waits, self._look = not self._look, False
+        commands = [("BRPOP", *map(self._bell, queues), self.poll_interval)] if waits else []
+        if self.eager or not waits:  # Redis keeps it back behind the bell: one way there and back for both
+            commands.append(self._begin_pop(queues, waits))
+        connection.send_packed_command(connection.pack_commands(commands))
+
+    def _begin_pop(self, queues: Sequence[str], waits: bool) -> tuple[Any, ...]:
         most = {queue: self.most(queue) for queue in queues if queue in self._no_ack}
-        self.popping = pop = Pop(queues, self._room(most), self._tags(), most, waits=not self._look)
-        self._look = False
+        self.popping = pop = Pop(queues, self._room(most), self._tags(), most, waits)
         self.qos.coming = pop.tags, pop.room
-        if not pop.waits:  # or they would wait, too
+        if self._tells:
             self._settling += self.qos.take_pending()
         keys, arguments = self._words_of(pop, self._settling)
         take = ("EVALSHA", self._take.sha) if self._known else ("EVAL", script("pop"))
-        commands = [(*take, len(keys), *keys, *arguments)]
-        if pop.waits:  # behind which Redis keeps the pop back: one way there and back for both
-            commands.insert(0, ("BRPOP", *map(self._bell, queues), self.poll_interval))
-        connection.send_packed_command(connection.pack_commands(commands))
+        return (*take, len(keys), *keys, *arguments)
+
+    @property
+    def _tells(self) -> bool:
+        """Whether the pop that is under way tells Redis at once what was acknowledged."""
+        return self.popping is not None and not self.popping.waits
 
     def _room(self, most: Mapping[str, int]) -> int:
         # without acknowledgements nothing else tells how much is under way
@@ -141,22 +146,35 @@ class SafeChannel(PuttingChannel):
         return MOST if room is None else max(1, min(room, MOST))
 
     def _brpop_read(self, **options: Any) -> bool:
-        pop, self.popping = self.popping, None
-        if pop is None:  # its connection ended
+        if not self._in_poll:  # its connection ended
             raise Empty
+        pop, self.popping = self.popping, None
+        asked, self._look = self._look, True  # unless the pop says otherwise
+        refused: ResponseError | None = None
         try:
-            if pop.waits:
-                self._answer("BRPOP", **options)
-            answer = self._answer("EVALSHA", **options)
+            if pop is None or pop.waits:
+                refused = self._wait_over(**options)
+            answer = self._answer("EVALSHA", **options) if pop else []
         finally:
             self._in_poll = None
             self._flush_brpop_reauth()
-        self._settling.clear()
-        self._look |= pop.leaves_some(answer)
-        self._deliver_all(list(self._decoded(pop.queues, answer)))
+        if pop:
+            self._settling.clear()
+            self._look = asked or pop.leaves_some(answer)
+            self._deliver_all(list(pop.messages(answer, self.ledger.set_aside)))
+        if refused:
+            raise refused
         if not answer:
             raise Empty
         return True
+
+    def _wait_over(self, **options: Any) -> ResponseError | None:
+        """Read that a wait is over, or why Redis refused it: even then it carries out the pop that follows."""
+        try:
+            self._answer("BRPOP", **options)
+        except ResponseError as error:
+            return error
+        return None
 
     def _answer(self, command: str, **options: Any) -> Any:
         connection = self.client.connection
@@ -166,30 +184,13 @@ class SafeChannel(PuttingChannel):
             answer = read(self.client, connection, command, **options)
         except NoScriptError:
             self._known = False
-            self._look = True
             raise Empty from None
-        except (ResponseError, *self.connection_errors) as error:
-            # after a bell's the pop's answer would come, too
-            if command == "BRPOP" or not isinstance(error, ResponseError):
-                connection.disconnect()
+        except self.connection_errors:
+            connection.disconnect()
             raise
         self.broken = False
         self._known = self._known or command == "EVALSHA"
         return answer
-
-    def _decoded(self, queues: Sequence[str], answer: Sequence[Any]) -> Iterator[tuple[str, Any]]:
-        for number, tag, payload in zip(answer[::3], map(bytes_to_str, answer[1::3]), answer[2::3], strict=True):
-            queue = queues[number - 1]
-            try:
-                message = loads(bytes_to_str(payload))
-                if tag:
-                    message["properties"]["delivery_tag"] = tag
-            except (ValueError, LookupError, TypeError):
-                if not tag:  # taken for good: as with Kombu's transport
-                    raise
-                self.ledger.set_aside(tag, payload)
-            else:
-                yield queue, message
 
     def _deliver_all(self, messages: list[tuple[str, dict[str, Any]]]) -> None:
         left, connection = messages[::-1], self.connection  # which a callback may close
@@ -218,8 +219,7 @@ class SafeChannel(PuttingChannel):
 
     def end_turn(self) -> None:
         """Tell Redis what was acknowledged, unless a pop has just done so or will soon."""
-        told = self.popping is not None and not self.popping.waits
-        if self._qos is not None and self._qos.pending and not (told or self._qos.waits_for_room):
+        if self._qos is not None and self._qos.pending and not (self._tells or self._qos.waits_for_room):
             self._qos.flush()
 
     # ending
@@ -242,15 +242,16 @@ class SafeChannel(PuttingChannel):
 
     def _finish_pop(self) -> None:
         """Read what is on its way to nobody, so that it goes back into its queue at once."""
-        if self._in_poll:
-            connection, waits, broken = self._in_poll, self._waits, self.broken
-            if waits:
-                hang_up(connection)
-            with suppress(Empty, *self.connection_errors):
-                self._brpop_read()
-            if waits:
-                connection.disconnect()
-                self.broken = broken
+        pop, connection, broken = self.popping, self._in_poll, self.broken
+        if pop and connection and self._pid == os.getpid():
+            hung_up = pop.waits and hang_up(connection)
+            try:
+                with suppress(Empty, *self.connection_errors):
+                    self.handlers["BRPOP"]()
+            finally:
+                if hung_up:
+                    connection.disconnect()
+                    self.broken = broken
         if self._qos is not None:
             self._qos.pending.extend(self._settling)
             self._settling.clear()
@@ -259,6 +260,8 @@ class SafeChannel(PuttingChannel):
     def _on_connection_disconnect(self, connection: Any) -> None:
         if self._in_poll is connection:
             self.popping, self._look = None, True
+            if self._qos is not None:  # or the leases of what nobody will read would be renewed
+                self._qos.coming = "", 0
         self.broken = self.broken or not self._closing
         super()._on_connection_disconnect(connection)
 
@@ -268,6 +271,9 @@ class SafeChannel(PuttingChannel):
         elif not self.closed and self.connection is not None:
             self._finish_pop()
             self._closing = True
+            if self._in_poll:  # at a bell
+                self._in_poll.disconnect()
+                self._in_poll = None
         try:
             super().close()
         finally:

@@ -9,7 +9,8 @@ transport can share them. What differs:
 * What is under way has a lease, renewed by a thread. A dead worker's messages are back when theirs have lapsed.
 * Each redelivery counts up the header `x-delivery-count`.
 
-Transport options beside Kombu's: `lease` (seconds, 15), `sweep_interval` (1), `poll_interval` (0.25).
+Transport options beside Kombu's: `lease` (seconds, 15), `sweep_interval` (1), `poll_interval` (0.25; for so long a
+machine that lost its power may yet be given messages).
 """
 
 import logging

@@ -28,7 +28,7 @@ from channelcelery.worker.ordered import listen_to
 from channelcelery.worker.preflight import queues_to_consume
 from channelcelery.worker.progress import read_mark
 from channelcelery.worker.runner import run_job
-from channelcelery.worker.sources import Source, make_source
+from channelcelery.worker.sources import Source, loops_on, make_source
 from channelcelery.worker.watch import Watch
 
 __all__ = ["ChannelsStep"]
@@ -129,7 +129,13 @@ class ChannelsStep(Worker, StartStopStep):
             amqp_channel = consumer.connection.channel()
         has_room = self._has_room if consumer.hub else self._has_room_unless_stopped
         self._source = make_source(
-            amqp_channel, self.handover.received, self._count_dropped, has_room, self.handover.share, self._seen
+            amqp_channel,
+            self.handover.received,
+            self._count_dropped,
+            has_room,
+            self.handover.share,
+            self._seen,
+            eager=loops_on(consumer),
         )
         self._tell_ready()
         self.handover.open()

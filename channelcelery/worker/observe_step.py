@@ -13,6 +13,7 @@ from channelcelery.worker.bootstep import ChannelsStep
 from channelcelery.worker.probe import WorkerProbe
 from channelcelery.worker.reliable_channels import reliable_channels
 from channelcelery.worker.reliable_counts import reliable_counts
+from channelcelery.worker.sources import loops_on
 
 __all__ = ["ObserveStep"]
 
@@ -46,7 +47,7 @@ class ObserveStep(StartStopStep):
 
     def start(self, consumer: Any) -> None:
         """Watch the event loop, where it does not run consumers itself."""
-        if self._probe is not None and consumer.hub is not None and not _is_solo(consumer.pool):
+        if self._probe is not None and loops_on(consumer):
             self._timer = consumer.timer.call_repeatedly(1.0, self._probe.turned)
 
     def stop(self, consumer: Any) -> None:
@@ -56,7 +57,3 @@ class ObserveStep(StartStopStep):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-def _is_solo(pool: Any) -> bool:
-    return type(pool).__module__ == "celery.concurrency.solo"

@@ -12,7 +12,7 @@ from channelcelery.worker.amqp_source import AmqpSource
 from channelcelery.worker.deliveries import Received
 from channelcelery.worker.virtual_source import VirtualSource
 
-__all__ = ["Source", "make_source"]
+__all__ = ["Source", "loops_on", "make_source"]
 
 
 class Source(Protocol):
@@ -31,6 +31,15 @@ class Source(Protocol):
         """Stop; what the broker keeps a record of and was not acknowledged goes back to its queue."""
 
 
+def loops_on(consumer: Any) -> bool:
+    """Tell whether a worker has an event loop that goes on while its consumers run: with the pool `solo` it does not.
+
+    Args:
+        consumer: Celery's.
+    """
+    return consumer.hub is not None and type(consumer.pool).__module__ != "celery.concurrency.solo"
+
+
 def make_source(
     amqp_channel: Any,
     received: Received,
@@ -38,8 +47,10 @@ def make_source(
     has_room: Callable[[], bool],
     share: Callable[[Key], int],
     seen: OrderedDict[str, None],
+    *,
+    eager: bool,
 ) -> Source:
     """Return the source that fits the transport."""
     if isinstance(amqp_channel, VirtualChannel):
-        return VirtualSource(amqp_channel, received, dropped, has_room, share)
+        return VirtualSource(amqp_channel, received, dropped, has_room, share, eager=eager)
     return AmqpSource(amqp_channel, received, dropped, seen)

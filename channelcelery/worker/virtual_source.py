@@ -36,6 +36,7 @@ class VirtualSource:
         dropped: counts what could not be read, by reason.
         has_room: tells whether another message may be taken.
         share: how many items of one message should stay; more of them go back, where the transport can do that.
+        eager: whether what comes is read at once, whatever consumers do.
     """
 
     def __init__(
@@ -45,6 +46,8 @@ class VirtualSource:
         dropped: Callable[[str], None],
         has_room: Callable[[], bool],
         share: Callable[[Key], int],
+        *,
+        eager: bool = False,
     ) -> None:
         self._amqp_channel: Any = amqp_channel
         self._received = received
@@ -55,9 +58,12 @@ class VirtualSource:
         self._seals: Mapping[str, Seal] = {}
         # how many messages those of the broker carry, by queue: no fewer than lately
         self._carried: dict[str, float] = {}
-        amqp_channel.most = self._most  # type: ignore[attr-defined]  # of our own transport
+        self._has_room = has_room
+        # of our own transport
+        amqp_channel.most = self._most  # type: ignore[attr-defined]
+        amqp_channel.eager = eager  # type: ignore[attr-defined]
         # Kombu asks its QoS object before each pop; without acknowledgements that is the only brake there is
-        amqp_channel.qos.can_consume = has_room  # type: ignore[method-assign]
+        amqp_channel.qos.can_consume = self._can_consume  # type: ignore[method-assign]
         handlers = getattr(amqp_channel, "handlers", {})
         if "BRPOP" in handlers:  # Redis, where a list may hold what Kombu did not write
             handlers["BRPOP"] = partial(self._read, handlers["BRPOP"])
@@ -73,6 +79,10 @@ class VirtualSource:
             on_decode_error=self._on_decode_error,
             no_ack=True,
         ).consume()
+
+    def _can_consume(self) -> bool:
+        # what was asked for already is out of its queue, and must not lie unread
+        return bool(getattr(self._amqp_channel, "popping", None)) or self._has_room()
 
     def watch(self, connection: Connection, hub: Any) -> None:
         """Nothing to do: these transports hide nothing from the loop."""

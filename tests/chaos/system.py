@@ -42,8 +42,8 @@ class Toll:
         starts: runs of all messages, the second ones among them.
         extra: runs beyond the first of a message; those that it asked for are none.
         twice: second messages that were sent more than once.
-        slowest: seconds from an interruption to the next start of its message, at most; from the kill of the worker
-            that had it last, since one that had taken it ahead may be killed before that start.
+        slowest: seconds from the kill of a worker to the next start of a message that it had, or to the kill of
+            another that had taken it ahead, at most.
         dead: dead letters.
     """
 
@@ -84,6 +84,8 @@ class System(ReliableSetup):
         self.kills = 0
         #: interrupted start -> when the worker was killed that had its message last
         self.interrupted: dict[Effect, float] = {}
+        #: seconds from the kill of a worker to that of another, which had taken the same message ahead
+        self._between: list[float] = []
         #: tags of what workers had taken that were killed, on Redis
         self._left: set[bytes] = set()
         #: seconds from the broker's return to the next start of a message
@@ -164,7 +166,7 @@ class System(ReliableSetup):
         self.kills += bool(new)
 
     def _count_what_waited(self) -> None:
-        """Note whose messages a killed worker had taken ahead, which wait for another lease; RabbitMQ has none."""
+        """Note what a killed worker, the only one, had taken ahead: it waits for another lease of Redis's."""
         if not self.broker.startswith("redis:"):
             return
         now = time.time()
@@ -174,6 +176,7 @@ class System(ReliableSetup):
         self._left = set(record)
         for effect in self.interrupted:
             if any(effect.identity.encode() in entry for entry in taken) and not self.effects.starts_after(effect):
+                self._between.append(now - self.interrupted[effect])
                 self.interrupted[effect] = now
 
     def finish(self, *, quiet: float, channels: tuple[str, ...] = ("work", "second")) -> Toll:
@@ -200,7 +203,7 @@ class System(ReliableSetup):
             starts=sum(effects.starts.values()),
             extra=effects.extra_starts(),
             twice=len({one.identity for one in seconds}) - len({one.number for one in seconds}),
-            slowest=effects.slowest(self.interrupted),
+            slowest=max(effects.slowest(self.interrupted), *self._between, 0.0),
             dead=len(self.letters("id")),
         )
 

@@ -2,6 +2,7 @@
 
 import random
 import time
+from collections.abc import Callable
 
 import pytest
 import redis
@@ -21,6 +22,9 @@ MESSAGES = scaled(300, 10_000)
 QUIET = scaled(20, 45)
 #: On each broker with each concurrency, or with one of them.
 SYSTEMS = scaled([("redis", 4), ("amqp", 1)], [(broker, count) for broker in ("redis", "amqp") for count in (1, 4)])
+
+#: Leases that end while the messages of a test still run.
+HASTY = {"broker_transport_options": {"lease": 2, "sweep_interval": 0.5}}
 
 
 def kill_workers(system: System, concurrency: int, *, messages: int, kills: int, children: int, quiet: float) -> Toll:
@@ -81,9 +85,10 @@ def test_if_workers_are_killed_expect_nothing_lost(system: System, concurrency: 
 
 @pytest.mark.parametrize("broker_url", ["redis"], indirect=True)
 def test_if_a_worker_is_killed_that_had_taken_it_ahead_expect_a_message_one_more_lease_later(
-    system: System, broker_url: str
+    new_system: Callable[..., System], broker_url: str, redis_url: str
 ) -> None:
     """Given a message of a killed worker that waits in a second one / If that is killed, too / Expect it in a third."""
+    system = new_system(broker_url, redis_url, celery=HASTY)
     system.send_all(1, first=0, seconds=1)
     worker = system.run_worker(1)
     first = wait_until(lambda: next(iter(system.effects.running()), None), timeout=60, what="the first message")

@@ -52,7 +52,7 @@ class Reader:
         self.connection: Connection = SafeConnection(self.broker.url) if self.safe else self.broker.connection()
         amqp_channel = self.connection.channel()
         self.source = make_source(
-            amqp_channel, self._receive, self._drop, self._has_room, lambda key: self.share, self.seen
+            amqp_channel, self._receive, self._drop, self._has_room, lambda key: self.share, self.seen, eager=True
         )
 
     def _receive(self, key: Key, found: tuple[bytes, ...], delivery: Delivery) -> None:
@@ -183,6 +183,23 @@ class TestRoom:
         reading.drain()
         assert reading.numbers() == list(range(8))
         assert publisher.depth("a") == 2
+
+
+@pytest.mark.parametrize("broker", ["redis"], indirect=True)
+def test_if_room_goes_while_a_pop_waits_expect_what_it_brings_read_and_no_more_taken(
+    broker: Broker, reader: Callable[..., Reader]
+) -> None:
+    publisher, reading = broker.publisher(), reader(room=1, safe=True)
+    reading.consume("a")
+    amqp_channel = reading.source._amqp_channel  # type: ignore[attr-defined]
+    reading.read(lambda: amqp_channel.popping is not None and amqp_channel.popping.waits)
+    reading.room = 0
+    publisher.publish("a", [item(1)])
+    reading.read(lambda: bool(reading.received))
+    publisher.publish("a", [item(2)])
+    reading.drain()
+    assert reading.numbers() == [1]
+    assert publisher.depth("a") == 1
 
 
 @pytest.mark.parametrize("broker", ["redis"], indirect=True)

@@ -288,6 +288,18 @@ def test_what_was_asked_for_and_then_cancelled_goes_back(worker: Callable[..., W
     assert client.llen(queue) == 1
 
 
+def test_what_was_asked_for_on_a_connection_that_ended_goes_back(worker: Callable[..., Worker], client: Any) -> None:
+    """Given a pop that is under way / If its answer is lost and its worker lives / Expect no lease of it renewed."""
+    queue, safe = new_queue(), worker()
+    safe.send(queue, "lost")
+    safe.consume(queue)
+    safe.connection.transport.cycle.on_poll_start()
+    wait_until(lambda: client.hlen("unacked") == 1)
+    safe.channel.client.connection.disconnect()
+    wait_until(lambda: client.llen(queue) == 1, what="the end of the lease")
+    assert under_way(client) == (0, 0, 0)
+
+
 def test_queues_in_turn_and_urgent_messages_first(worker: Callable[..., Worker]) -> None:
     """Given full queues and priorities / If a worker takes several / Expect urgent ones first, then queues in turn."""
     queues, safe = [new_queue() for _ in range(3)], worker(prefetch=7)

@@ -25,13 +25,20 @@ def client(redis_url: str) -> "Iterator[redis.Redis[bytes]]":
         yield made
 
 
+@pytest.fixture(params=[False, True], ids=["patient", "eager"])
+def eager(request: pytest.FixtureRequest) -> bool:
+    """Whether a pop waits behind the bell, or is sent once it has rung."""
+    return bool(request.param)
+
+
 @pytest.fixture
-def worker(redis_url: str) -> Iterator[Callable[..., Worker]]:
+def worker(redis_url: str, eager: bool) -> Iterator[Callable[..., Worker]]:
     """Makes workers, safe ones unless told otherwise, that end with the test."""
     made: list[Worker] = []
 
     def make(**options: Any) -> Worker:
         made.append(Worker(redis_url, **options))
+        made[-1].channel.eager = eager
         return made[-1]
 
     yield make
@@ -119,6 +126,7 @@ def test_every_idle_worker_is_woken_while_there_is_work(worker: Callable[..., Wo
     assert sorted(bodies(one.got + two.got)) == [1, 2]
 
 
+@pytest.mark.parametrize("eager", [True], indirect=True)
 def test_a_bell_brings_the_message_itself(wait: Callable[..., Worker], worker: Callable[..., Worker]) -> None:
     """Given a worker that waits / If a message is put / Expect it with no more words from the worker."""
     queue = new_queue()
@@ -146,18 +154,32 @@ def test_if_a_waiting_worker_ends_expect_nothing_taken(
 
 
 def test_if_a_bell_rings_while_a_worker_ends_expect_the_message_back(
-    wait: Callable[..., Worker], worker: Callable[..., Worker], client: Any
+    wait: Callable[..., Worker], worker: Callable[..., Worker], client: Any, eager: bool
 ) -> None:
     """Given an answer that a worker has not read / If it closes / Expect the message in the queue, or in its hands."""
     kept, taken = new_queue(), new_queue()
     one, other, sender = wait(kept), wait(taken, no_ack=True), worker()
     sender.send(kept, "goes back")
     sender.send(taken, "is its own")
-    wait_until(lambda: client.hlen("unacked") == 1 and client.llen(taken) == 0, what="both pops")
+    wait_until(lambda: waiting(client) == 0, what="both bells")
     one.close()
     other.close()
     assert (client.llen(kept), under_way(client)) == (1, (0, 0, 0))
-    assert bodies(other.got) == ["is its own"]
+    assert bodies(other.got) == (["is its own"] if eager else [])
+    assert client.llen(taken) == 1 - len(other.got)
+
+
+@pytest.mark.parametrize("eager", [True], indirect=True)
+def test_given_an_answer_that_fills_the_connection_expect_all_of_it_read_at_the_end(
+    wait: Callable[..., Worker], worker: Callable[..., Worker], client: Any
+) -> None:
+    """Given a message of which Redis still holds a part / If its worker closes / Expect the whole of it."""
+    queue, size = new_queue(), 30_000_000
+    idle = wait(queue, no_ack=True)
+    worker().send(queue, "x" * size)
+    wait_until(lambda: waiting(client) == 0, what="the bell")
+    idle.close()
+    assert [len(body) for body in bodies(idle.got)] == [size]
 
 
 def test_if_one_of_its_consumers_is_cancelled_expect_a_waiting_worker_to_hear_of_the_others_queues(
@@ -170,11 +192,11 @@ def test_if_one_of_its_consumers_is_cancelled_expect_a_waiting_worker_to_hear_of
     idle.consume(stays)
     begin_wait(idle, client)
     consumer.cancel()
+    assert not idle.channel.broken
     sender.send(left, "for another")
     sender.send(stays, "for this one")
     assert bodies(idle.read(1)) == ["for this one"]
     assert client.llen(left) == 1
-    assert not idle.channel.broken
 
 
 def test_if_a_consumer_is_added_expect_a_waiting_worker_to_look_for_its_messages(
@@ -201,7 +223,7 @@ def test_if_a_bell_rings_while_a_consumer_is_cancelled_expect_the_others_to_go_o
     idle.consume(stays)
     begin_wait(idle, client)
     sender.send(stays, 1)
-    wait_until(lambda: client.hlen("unacked") == 1, what="the pop")
+    wait_until(lambda: waiting(client) == 0, what="the bell")
     consumer.cancel()
     sender.send(stays, 2)
     idle.read(2)
@@ -225,31 +247,39 @@ def test_what_is_acknowledged_before_and_in_a_wait_is_told_at_once(worker: Calla
 
 
 def test_if_a_fork_drops_what_it_inherited_expect_its_parent_to_wait_on(
-    wait: Callable[..., Worker], worker: Callable[..., Worker], client: Any
+    wait: Callable[..., Worker], worker: Callable[..., Worker], client: Any, eager: bool
 ) -> None:
-    """Given a worker that waits / If a child of it closes the connection / Expect the parent's next message."""
+    """Given a worker that waits / If a child of it closes the connection / Expect the parent to be woken."""
     queue = new_queue()
     idle = wait(queue, no_ack=True)
+    consumer = idle.consume(new_queue(), no_ack=True)
+    wait_for_child(in_child(consumer.cancel))
     wait_for_child(in_child(idle.connection.collect))
+    assert waiting(client) == 1
     worker().send(queue, "for the parent")
-    wait_until(lambda: client.llen(queue) == 0, what="the pop")
+    wait_until(lambda: waiting(client) == 0, what="the bell")
     idle.close()  # which reads what was on its way
-    assert bodies(idle.got) == ["for the parent"]
+    assert bodies(idle.got) == (["for the parent"] if eager else [])
 
 
-def test_if_redis_refuses_the_wait_expect_an_error_and_no_answer_taken_for_another(
-    new_redis: Callable[..., RedisServer],
+def test_if_redis_refuses_the_wait_expect_an_error_and_nothing_lost(
+    new_redis: Callable[..., RedisServer], eager: bool
 ) -> None:
-    """Given a user who may not wait / If a worker does / Expect the error, and once he may, each message once."""
+    """Given a user who may wait no more / If a worker does / Expect the error, and each message once."""
     server = new_redis()
     safe, queue = Worker(server.url), new_queue()
+    safe.channel.eager = eager
     with redis.Redis.from_url(server.url) as client:
+        safe.channel.most = lambda queue: 5  # or it would look for more rather than wait
+        safe.consume(queue, no_ack=True)
+        safe.send(queue, 0)
+        safe.read(1)
         client.execute_command("ACL SETUSER default -brpop")
-        safe.consume(queue)
+        safe.send(queue, 1)
         with pytest.raises(redis.exceptions.NoPermissionError):
-            wait_until(lambda: safe.read_for(0.01), what="an error")
+            wait_until(lambda: len(safe.read_for(0.01)) > 1, what="an error")
         client.execute_command("ACL SETUSER default +brpop")
-        for number in range(3):
-            safe.send(queue, number)
-        assert bodies(safe.read(3)) == [0, 1, 2]
+        safe.send(queue, 2)
+        wait_until(lambda: safe.read_for(0.01) and len(safe.got) == 3, what="the others")
+        assert bodies(safe.got) == [0, 1, 2]
     safe.close()

@@ -50,7 +50,7 @@ def made(amqp_channel: FakeChannel, least: int) -> Any:
 
 def end_turn(amqp_channel: FakeChannel, qos: Any) -> None:
     """End a turn of the loop that began no pop."""
-    SafeChannel.end_turn(SimpleNamespace(_qos=qos, popping=amqp_channel.popping))  # type: ignore[arg-type]
+    SafeChannel.end_turn(SimpleNamespace(_qos=qos, _tells=amqp_channel.popping is not None))  # type: ignore[arg-type]
 
 
 def test_given_room_for_one_expect_it_taken_and_what_made_it_told_at_once(amqp_channel: FakeChannel) -> None:
