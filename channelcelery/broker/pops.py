@@ -76,15 +76,16 @@ class Pop:
 
 
 def hang_up(connection: Any) -> bool:
-    """Have Redis give up a wait and the pop behind it, unless they are over; what it has answered can still be read.
+    """Have Redis give up a wait and the pop behind it, unless they are over.
 
-    Redis ends a connection whose client sends no more, and carries out nothing that it had kept back.
+    Redis ends a connection whose client sends no more, and carries out nothing that it had kept back. What it answered
+    just before can still be read, as far as it fits into the connection's buffers.
 
     Args:
         connection: redis-py's, on which a pop waits.
 
     Returns:
-        Whether it was done; else the answer is there.
+        Whether it was done; else there is something to read: the answer, or the connection's end.
     """
     sock: Any = connection._sock
     if sock is None or _is_readable(sock):

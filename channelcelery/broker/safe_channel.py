@@ -146,7 +146,8 @@ class SafeChannel(PuttingChannel):
         return MOST if room is None else max(1, min(room, MOST))
 
     def _brpop_read(self, **options: Any) -> bool:
-        if not self._in_poll:  # its connection ended
+        if not self._in_poll:  # nothing was asked for: Redis ended a connection that rested
+            self.client.connection.disconnect()
             raise Empty
         pop, self.popping = self.popping, None
         asked, self._look = self._look, True  # unless the pop says otherwise
@@ -241,7 +242,7 @@ class SafeChannel(PuttingChannel):
             self.broken = True
 
     def _finish_pop(self) -> None:
-        """Read what is on its way to nobody, so that it goes back into its queue at once."""
+        """Give up a wait and read what is on its way; what nobody consumes goes back into its queue at once."""
         pop, connection, broken = self.popping, self._in_poll, self.broken
         if pop and connection and self._pid == os.getpid():
             hung_up = pop.waits and hang_up(connection)

@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from celery.concurrency.solo import TaskPool as SoloPool
 from kombu import Connection
 from kombu.transport.virtual import Channel as VirtualChannel
 
@@ -34,10 +35,12 @@ class Source(Protocol):
 def loops_on(consumer: Any) -> bool:
     """Tell whether a worker has an event loop that goes on while its consumers run: with the pool `solo` it does not.
 
+    At a cold shutdown, with or without a soft one before it, Celery holds up any loop until consumers have ended.
+
     Args:
         consumer: Celery's.
     """
-    return consumer.hub is not None and type(consumer.pool).__module__ != "celery.concurrency.solo"
+    return consumer.hub is not None and not isinstance(consumer.pool, SoloPool)
 
 
 def make_source(

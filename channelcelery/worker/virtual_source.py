@@ -81,7 +81,7 @@ class VirtualSource:
         ).consume()
 
     def _can_consume(self) -> bool:
-        # what was asked for already is out of its queue, and must not lie unread
+        # what was asked for is out of its queue, or will be, and must not lie unread
         return bool(getattr(self._amqp_channel, "popping", None)) or self._has_room()
 
     def watch(self, connection: Connection, hub: Any) -> None:

@@ -230,6 +230,24 @@ def test_if_a_bell_rings_while_a_consumer_is_cancelled_expect_the_others_to_go_o
     assert bodies(idle.got) == [1, 2]
 
 
+def test_if_redis_ends_a_connection_that_rests_expect_it_watched_no_more(
+    worker: Callable[..., Worker], client: Any
+) -> None:
+    """Given a worker that consumes nothing any more / If Redis ends its connection / Expect no loop that spins."""
+    queue, safe = new_queue(), worker()
+    safe.send(queue, 1)
+    consumer = safe.consume(queue)
+    safe.read(1)
+    consumer.cancel()
+    connection = safe.channel.client.connection
+    connection.send_command("CLIENT", "ID")
+    client.client_kill_filter(_id=connection.read_response())
+    wait_until(lambda: safe.read_for(0.02) or connection._sock is None, what="the end of the connection")
+    safe.send(queue, 2)
+    safe.consume(queue)
+    assert bodies(safe.read(2)) == [2]
+
+
 def test_what_is_acknowledged_before_and_in_a_wait_is_told_at_once(worker: Callable[..., Worker], client: Any) -> None:
     """Given messages that run / If one ends, the worker waits for others, and the other ends / Expect Redis to know."""
     queue = new_queue()
