@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import redis
-from kombu import Connection
+from kombu import Connection, Consumer
 
 from tests.contract.brokers import in_child, wait_for_child
 from tests.integration.safe_brokers import Worker, bodies, new_queue, under_way
@@ -69,6 +69,15 @@ def begin_wait(worker: Worker, client: Any) -> None:
     before = waiting(client)
     worker.read_for(0)
     wait_until(lambda: worker.read_for(0.01) or waiting(client) > before, what="a wait at the bells")
+
+
+def wait_at_two(worker: Callable[..., Worker], client: Any, left: str, stays: str) -> tuple[Worker, Consumer]:
+    """Make a worker that waits at the bells of two queues, and return it with its consumer of the first."""
+    idle = worker(options={"poll_interval": LONG})
+    consumer = idle.consume(left)
+    idle.consume(stays)
+    begin_wait(idle, client)
+    return idle, consumer
 
 
 def _wait_for(idle: Worker, publisher: Worker, queue: str) -> float:
@@ -186,11 +195,8 @@ def test_if_one_of_its_consumers_is_cancelled_expect_a_waiting_worker_to_hear_of
     worker: Callable[..., Worker], client: Any
 ) -> None:
     """Given a worker that waits at two bells / If one consumer ends / Expect messages of the other, and no error."""
-    left, stays = new_queue(), new_queue()
-    idle, sender = worker(options={"poll_interval": LONG}), worker()
-    consumer = idle.consume(left)
-    idle.consume(stays)
-    begin_wait(idle, client)
+    left, stays, sender = new_queue(), new_queue(), worker()
+    idle, consumer = wait_at_two(worker, client, left, stays)
     consumer.cancel()
     assert not idle.channel.broken
     sender.send(left, "for another")
@@ -217,11 +223,8 @@ def test_if_a_bell_rings_while_a_consumer_is_cancelled_expect_the_others_to_go_o
     worker: Callable[..., Worker], client: Any
 ) -> None:
     """Given an answer for one consumer that is not read / If another ends / Expect this message, and the next."""
-    left, stays = new_queue(), new_queue()
-    idle, sender = worker(options={"poll_interval": LONG}), worker()
-    consumer = idle.consume(left)
-    idle.consume(stays)
-    begin_wait(idle, client)
+    left, stays, sender = new_queue(), new_queue(), worker()
+    idle, consumer = wait_at_two(worker, client, left, stays)
     sender.send(stays, 1)
     wait_until(lambda: waiting(client) == 0, what="the bell")
     consumer.cancel()

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -46,13 +47,14 @@ def test_given_a_busy_machine_expect_what_the_thread_did_itself_to_count_and_not
     others = [subprocess.Popen(burner) for _ in range(3 * (os.cpu_count() or 1))]
     try:
         time.sleep(0.2)
-        # one of several: a machine that is a guest itself may be stopped by its host, of which no clock here tells
+        # more than once: a machine that is a guest itself may be stopped by its host, of which no clock here tells
         found = [spin() for _ in range(5)]
     finally:
         for other in others:
             other.kill()
             other.wait()
-    assert any(took == pytest.approx(cpu, abs=0.05) and wall - took > 0.1 for took, wall, cpu in found), found
+    assert median(abs(took - cpu) for took, _, cpu in found) <= 0.05, found
+    assert median(wall - took for took, wall, _ in found) > 0.1, found
 
 
 @told
